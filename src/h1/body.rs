@@ -1,0 +1,140 @@
+//! Bodies: which of the bytes that arrive belong to the message, which of those are passed on, and where it ends.
+//!
+//! A body reader owns no bytes. It is shown what has arrived and says how many of the first bytes to pass on as
+//! they are, or to leave out; so a body goes from socket to socket through one buffer, without a copy.
+
+use super::chunked::{self, Scanner};
+use super::{Framing, Violation};
+
+/// The reader of one body.
+#[derive(Debug, Clone)]
+pub struct Body {
+    rest: Rest,
+    payload: u64,
+}
+
+/// What to do with the first bytes of what has arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Pass this many bytes on.
+    Pass(usize),
+    /// Leave this many bytes out.
+    Skip(usize),
+    /// Nothing can be said before more bytes arrive. What is there stays where it is.
+    Starved,
+    /// The body is over. What is there belongs to the next message.
+    Done,
+}
+
+/// What becomes of the trailer section of a chunked body (RFC 9110 section 6.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trailers {
+    /// It is left out.
+    Drop,
+    /// It is passed on, but for fields that frame or route a message.
+    Pass,
+}
+
+#[derive(Debug, Clone)]
+enum Rest {
+    Length(u64),
+    Chunked(Scanner),
+    UntilClose,
+}
+
+impl Body {
+    /// A body of this framing, from its first byte. Chunks stay chunks.
+    #[must_use]
+    pub fn new(framing: Framing, trailers: Trailers) -> Self {
+        let rest = match framing {
+            Framing::None => Rest::Length(0),
+            Framing::Length(length) => Rest::Length(length),
+            Framing::Chunked => Rest::Chunked(Scanner::new(chunked::Keep::Framing(trailers))),
+            Framing::UntilClose => Rest::UntilClose,
+        };
+        Self { rest, payload: 0 }
+    }
+
+    /// A body of this framing of which only the payload is passed on, for a recipient that knows no chunks.
+    #[must_use]
+    pub fn without_chunks(framing: Framing) -> Self {
+        match framing {
+            Framing::Chunked => Self { rest: Rest::Chunked(Scanner::new(chunked::Keep::Payload)), payload: 0 },
+            framing => Self::new(framing, Trailers::Drop),
+        }
+    }
+
+    /// Looks at what has arrived, and counts what it passes or skips as gone: the caller owes exactly that.
+    ///
+    /// # Errors
+    /// The framing is broken. What was passed on before belongs to a message that never becomes whole.
+    pub fn step(&mut self, arrived: &[u8]) -> Result<Step, Violation> {
+        let step = match &mut self.rest {
+            Rest::Length(0) => Step::Done,
+            Rest::Chunked(scanner) => return scanner.step(arrived, &mut self.payload),
+            _ if arrived.is_empty() => Step::Starved,
+            Rest::Length(left) => {
+                let length = usize::try_from(*left).unwrap_or(usize::MAX).min(arrived.len());
+                *left -= length as u64;
+                Step::Pass(length)
+            }
+            Rest::UntilClose => Step::Pass(arrived.len()),
+        };
+        if let Step::Pass(length) = step {
+            self.payload += length as u64;
+        }
+        Ok(step)
+    }
+
+    /// Whether the body is over.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        match &self.rest {
+            Rest::Length(left) => *left == 0,
+            Rest::Chunked(scanner) => scanner.is_done(),
+            Rest::UntilClose => false,
+        }
+    }
+
+    /// Whether the connection may end here without cutting the body short.
+    #[must_use]
+    pub fn may_end_here(&self) -> bool {
+        self.is_done() || matches!(self.rest, Rest::UntilClose)
+    }
+
+    /// How many bytes of content have gone by, framing not counted.
+    #[must_use]
+    pub fn payload(&self) -> u64 {
+        self.payload
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_passes_what_belongs_to_it() {
+        let mut body = Body::new(Framing::Length(5), Trailers::Drop);
+        assert_eq!(body.step(b""), Ok(Step::Starved));
+        assert_eq!(body.step(b"abc"), Ok(Step::Pass(3)));
+        assert!(!body.may_end_here());
+        assert_eq!(body.step(b"deGET /"), Ok(Step::Pass(2)));
+        assert_eq!(body.step(b"GET /"), Ok(Step::Done));
+        assert!(body.is_done() && body.may_end_here());
+        assert_eq!(body.payload(), 5);
+    }
+
+    #[test]
+    fn no_body_is_over_at_once() {
+        assert_eq!(Body::new(Framing::None, Trailers::Drop).step(b"x"), Ok(Step::Done));
+        assert!(Body::new(Framing::Length(0), Trailers::Drop).is_done());
+    }
+
+    #[test]
+    fn a_body_until_close_never_knows_that_it_is_over() {
+        let mut body = Body::new(Framing::UntilClose, Trailers::Drop);
+        assert_eq!(body.step(b"abc"), Ok(Step::Pass(3)));
+        assert!(!body.is_done() && body.may_end_here());
+    }
+}

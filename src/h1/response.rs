@@ -1,0 +1,153 @@
+//! Answer heads (RFC 9112 section 4).
+
+use memchr::memchr;
+
+use super::body::{Body, Trailers};
+use super::fields::HeadScan;
+use super::framing::{self, Framing};
+use super::{Fields, Limits, RequestHead, Version, Violation, token};
+
+/// The head of one answer, interim ones included, checked as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResponseHead {
+    /// The field lines.
+    pub fields: Fields,
+    /// The version in which the upstream speaks.
+    pub version: Version,
+    /// The status code, 100 to 999.
+    pub status: u16,
+    /// How the body is framed, given the request that this answers.
+    pub framing: Framing,
+    /// Whether the upstream lets the connection go on after this exchange (RFC 9112 section 9.3).
+    pub keep_alive: bool,
+    line_end: usize,
+}
+
+/// Reads answer heads from bytes that arrive in pieces. One reader serves one head.
+#[derive(Debug, Default, Clone)]
+pub struct ResponseReader {
+    scan: HeadScan,
+}
+
+impl ResponseReader {
+    /// The head at the start of `bytes` and its length, or `None` while it is incomplete. `to_head` says that this
+    /// answers a HEAD request, so that no body follows whatever the fields say.
+    ///
+    /// # Errors
+    /// The first fault found. The connection has no meaning after it and must be closed.
+    pub fn read(
+        &mut self,
+        bytes: &[u8],
+        to_head: bool,
+        limits: &Limits,
+    ) -> Result<Option<(ResponseHead, usize)>, Violation> {
+        // What cannot be an answer is refused at once, not when a line or a limit ends.
+        if !b"HTTP/1.".starts_with(&bytes[..bytes.len().min(7)]) {
+            return Err(Violation::BadStatusLine);
+        }
+        let Some(end) = self.scan.end(bytes, limits)? else { return Ok(None) };
+        Ok(Some((ResponseHead::parse(&bytes[..end], to_head)?, end)))
+    }
+}
+
+impl ResponseHead {
+    fn parse(head: &[u8], to_head: bool) -> Result<Self, Violation> {
+        let line_end = memchr(b'\r', head).ok_or(Violation::BadStatusLine)?;
+        if head[line_end + 1] != b'\n' {
+            return Err(Violation::BareCarriageReturn);
+        }
+        let line = &head[..line_end];
+        let (version, rest) = line.split_at_checked(8).ok_or(Violation::BadStatusLine)?;
+        let version = Version::parse(version).ok_or(Violation::BadStatusLine)??;
+        let status = match rest {
+            // The space before an empty reason is often missing; nothing else can be meant.
+            [b' ', a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9']
+            | [b' ', a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', b' ', ..] => {
+                u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0')
+            }
+            _ => return Err(Violation::BadStatusLine),
+        };
+        token::check_text(&rest[4..])?;
+        let fields = Fields::parse(head, line_end + 2)?;
+        let facts = framing::of_response(&fields, version, status, to_head)?;
+        Ok(Self { fields, version, status, framing: facts.framing, keep_alive: facts.keep_alive, line_end })
+    }
+
+    /// The reason phrase as it came; often empty.
+    #[must_use]
+    pub fn reason(&self) -> &[u8] {
+        let line = &self.fields.bytes()[..self.line_end];
+        line.get(13..).unwrap_or_default()
+    }
+
+    /// Whether this is an interim answer, after which another head follows (RFC 9110 section 15.2).
+    #[must_use]
+    pub fn is_interim(&self) -> bool {
+        (100..200).contains(&self.status)
+    }
+
+    /// A reader for the body that follows this head.
+    #[must_use]
+    pub fn body(&self, trailers: Trailers) -> Body {
+        Body::new(self.framing, trailers)
+    }
+}
+
+/// Whether the answer to this request has no body whatever its fields say.
+#[must_use]
+pub fn is_to_head(request: &RequestHead) -> bool {
+    request.is("HEAD")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<ResponseHead, Violation> {
+        let (head, length) = ResponseReader::default().read(text.as_bytes(), false, &Limits::RESPONSE)?.expect("whole");
+        assert_eq!(length, text.len());
+        Ok(head)
+    }
+
+    #[test]
+    fn status_lines() {
+        for (line, status, reason) in [
+            ("HTTP/1.1 200 OK", 200, "OK"),
+            ("HTTP/1.1 200 ", 200, ""),
+            ("HTTP/1.1 200", 200, ""),
+            ("HTTP/1.0 404 Not Found é", 404, "Not Found é"),
+            ("HTTP/1.1 999 x", 999, "x"),
+        ] {
+            let head = read(&format!("{line}\r\n\r\n")).expect(line);
+            assert_eq!((head.status, head.reason()), (status, reason.as_bytes()), "{line}");
+        }
+        for line in [
+            "HTTP/1.1 20 OK",
+            "HTTP/1.1 2000 OK",
+            "HTTP/1.1 099 OK",
+            "HTTP/1.1  200 OK",
+            "HTTP/1.1 200OK",
+            "HTTP/1.1\t200 OK",
+            "HTTP/1.1",
+            "HTTP/1.1 ",
+            "HTTP/1.1 -20 OK",
+            "HTTP/1.x 200 OK",
+        ] {
+            assert_eq!(read(&format!("{line}\r\n\r\n")).map(|_| ()), Err(Violation::BadStatusLine), "{line:?}");
+        }
+        assert_eq!(read("HTTP/1.2 200 OK\r\n\r\n").map(|_| ()), Err(Violation::UnsupportedVersion));
+        assert_eq!(read("HTTP/1.1 200 a\0b\r\n\r\n").map(|_| ()), Err(Violation::Nul));
+        assert_eq!(read("HTTP/1.1 200 a\rb\r\n\r\n").map(|_| ()), Err(Violation::BareCarriageReturn));
+    }
+
+    #[test]
+    fn garbage_is_known_from_its_first_byte() {
+        let read = |bytes: &[u8]| ResponseReader::default().read(bytes, false, &Limits::RESPONSE);
+        assert_eq!(read(b"S"), Err(Violation::BadStatusLine));
+        assert_eq!(read(b"HTTP/2"), Err(Violation::BadStatusLine));
+        assert_eq!(read(b"\r\nHTTP/1.1 200 OK\r\n\r\n"), Err(Violation::BadStatusLine));
+        assert_eq!(read(b""), Ok(None));
+        assert_eq!(read(b"HTTP/1"), Ok(None));
+        assert_eq!(read(b"HTTP/1.1 200 OK\r\n"), Ok(None));
+    }
+}

@@ -1,0 +1,150 @@
+//! The alphabets of RFC 9110 and RFC 3986: which byte may stand where.
+
+use memchr::memchr;
+
+use super::Violation;
+
+/// `token = 1*tchar` (RFC 9110 section 5.6.2): methods, field names, connection options.
+#[must_use]
+pub fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
+}
+
+/// `tchar` (RFC 9110 section 5.6.2).
+#[inline]
+#[must_use]
+pub fn is_token_byte(byte: u8) -> bool {
+    TOKEN[byte as usize]
+}
+
+/// Checks a field's value or a reason phrase: text, spaces, tabs and bytes above ASCII (RFC 9110 section 5.5).
+///
+/// # Errors
+/// Which control character stands in it.
+pub fn check_text(bytes: &[u8]) -> Result<(), Violation> {
+    // One pass without an early way out, so that the compiler can take many bytes at a time.
+    let bad = bytes.iter().fold(false, |bad, &byte| bad | is_forbidden_in_text(byte));
+    if !bad {
+        return Ok(());
+    }
+    Err(match bytes.iter().find(|&&byte| is_forbidden_in_text(byte)) {
+        Some(b'\0') => Violation::Nul,
+        Some(b'\r') => Violation::BareCarriageReturn,
+        Some(b'\n') => Violation::BareLineFeed,
+        _ => Violation::ControlCharacter,
+    })
+}
+
+/// Whether every byte may stand in a request target: no controls, no space, no fragment.
+///
+/// Bytes that RFC 3986 would have escaped (`|`, `{`, UTF-8) pass as they came: clients send them and servers
+/// read them, and to escape them here would change the path that the client asked for.
+#[must_use]
+pub fn is_target(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && !bytes.iter().fold(false, |bad, &byte| bad | (byte <= b' ') | (byte == 0x7f) | (byte == b'#'))
+}
+
+/// Whether this is `host [":" port]` (RFC 3986 section 3.2 without userinfo). An empty host is allowed, as in `Host:`.
+#[must_use]
+pub fn is_authority(bytes: &[u8]) -> bool {
+    let (host, port) = if bytes.first() == Some(&b'[') {
+        let Some(end) = memchr(b']', bytes) else { return false };
+        if !is_ip_literal(&bytes[1..end]) {
+            return false;
+        }
+        match bytes[end + 1..].split_first() {
+            None => return true,
+            Some((b':', port)) => (&b""[..], port),
+            Some(_) => return false,
+        }
+    } else {
+        match memchr(b':', bytes) {
+            Some(colon) => (&bytes[..colon], &bytes[colon + 1..]),
+            None => (bytes, &b""[..]),
+        }
+    };
+    host.iter().all(|&byte| HOST[byte as usize]) && is_port(port)
+}
+
+fn is_ip_literal(inner: &[u8]) -> bool {
+    !inner.is_empty() && inner.iter().all(|&byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
+}
+
+fn is_port(port: &[u8]) -> bool {
+    port.len() <= 5
+        && port.iter().all(u8::is_ascii_digit)
+        && port.iter().fold(0_u32, |sum, &digit| sum * 10 + u32::from(digit - b'0')) <= 65_535
+}
+
+#[inline]
+fn is_forbidden_in_text(byte: u8) -> bool {
+    ((byte < b' ') & (byte != b'\t')) | (byte == 0x7f)
+}
+
+const TOKEN: [bool; 256] = table(b"!#$%&'*+-.^_`|~");
+/// `reg-name` (RFC 3986 section 3.2.2), and bytes above ASCII, which some clients send for international names.
+const HOST: [bool; 256] = {
+    let mut table = table(b"-._~%!$&'()*+,;=");
+    let mut byte = 128;
+    while byte < 256 {
+        table[byte] = true;
+        byte += 1;
+    }
+    table
+};
+
+const fn table(punctuation: &[u8]) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut at = 0;
+    while at < punctuation.len() {
+        table[punctuation[at] as usize] = true;
+        at += 1;
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_letters_digits_and_fifteen_marks() {
+        assert_eq!((0..=255_u8).filter(|&byte| is_token_byte(byte)).count(), 26 + 26 + 10 + 15);
+        assert!(is_token(b"x-api_key"));
+        assert!(!is_token(b"") && !is_token(b"a b") && !is_token(b"a:") && !is_token("ä".as_bytes()));
+    }
+
+    #[test]
+    fn text_names_the_byte_that_may_not_stand() {
+        assert_eq!(check_text("a\tb é".as_bytes()), Ok(()));
+        assert_eq!(check_text(b"a\0"), Err(Violation::Nul));
+        assert_eq!(check_text(b"a\rb"), Err(Violation::BareCarriageReturn));
+        assert_eq!(check_text(b"a\x1bb"), Err(Violation::ControlCharacter));
+        assert_eq!(check_text(b"a\x7f"), Err(Violation::ControlCharacter));
+    }
+
+    #[test]
+    fn authorities() {
+        for good in ["", "a", "api.example.com", "a:80", "a:", "[::1]", "[::1]:443", "127.0.0.1:65535", "a_b"] {
+            assert!(is_authority(good.as_bytes()), "{good}");
+        }
+        for bad in
+            ["a b", "u@a", "a/b", "a:65536", "a:x", "a:1:2", "[::1", "[]", "[::1]x", "a?b", "a\\b", "a#b", "a:123456"]
+        {
+            assert!(!is_authority(bad.as_bytes()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn targets() {
+        assert!(is_target(b"/a|b{}\"%zz?\\^`<>") && is_target("/é".as_bytes()));
+        assert!(
+            !is_target(b"") && !is_target(b"/a b") && !is_target(b"/a#b") && !is_target(b"/\x7f") && !is_target(b"/\t")
+        );
+    }
+}

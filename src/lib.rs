@@ -1,0 +1,24 @@
+//! Aqueduct: a reverse proxy for LLM APIs.
+//!
+//! One small binary between programs that speak to model providers and the providers themselves. The first path
+//! segment picks a route, the proxy adds the right keys, and streams every byte at once.
+//!
+//! The house, in the order in which a request walks through it:
+//!
+//! ```text
+//! cli ──> app ──> proxy ─┬─> accept    where clients come in, and how their requests are read
+//!          │             ├─> route     which route a request takes, and where that leads
+//!          │             ├─> headers   which header fields go on
+//!          │             ├─> upstream  connections to upstreams
+//!          │             ├─> relay     both directions at once, every wait with a limit
+//!          │             └─> record    what is known of each exchange
+//!          └──> config   as written, as compiled, in force
+//!
+//! ground: h1 wire error ending origin secret drain deadline jsonc text os
+//! ```
+//!
+//! Floors: the ground imports only the ground; stations (`accept` to `record`) import the ground and not each other;
+//! `config` compiles the stations' policies; `proxy` strings the stations together; `app` runs it; `cli` starts it.
+//! A test holds every `use` against this drawing.
+
+pub mod h1;
