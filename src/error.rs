@@ -1,0 +1,270 @@
+//! What can go wrong with one exchange: a closed set, so that statuses, codes and metric labels cannot explode.
+//!
+//! What the client reads and what the log reads are two things. An address, a library's error text or a key
+//! belongs to the log alone, and a key not even there.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::h1::Violation;
+
+/// A failed exchange, before any byte of an answer has gone to the client.
+#[derive(Debug)]
+pub struct Error {
+    kind: Kind,
+    answer: Cow<'static, str>,
+    detail: Option<String>,
+}
+
+/// What went wrong. Status, code, fault and whether to repeat follow from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// No route has this key, or it is switched off.
+    RouteNotFound,
+    /// The route lacks its `target_url`.
+    RouteMisconfigured,
+    /// The rest of a universal route's path is no URL that can be asked.
+    BadTargetUrl,
+    /// Nothing is left of the path to choose a route by.
+    EmptyPath,
+    /// The path would leave the target's prefix, or cannot be decoded in one way.
+    BadPath,
+    /// The method is not served here.
+    MethodNotAllowed,
+    /// The request is not HTTP/1.1, or exceeds a limit on heads.
+    BadRequest(Violation),
+    /// The client was silent for too long inside its own request.
+    RequestTimeout,
+    /// The body is larger than `max_body_size`.
+    BodyTooLarge,
+    /// More connections than `max_connections`.
+    Overloaded,
+    /// The name of the upstream could not be resolved.
+    UpstreamDns,
+    /// No TCP connection to the upstream.
+    UpstreamConnect,
+    /// No TLS session with the upstream.
+    UpstreamTls,
+    /// The upstream proxy did not let us through.
+    UpstreamProxy,
+    /// The upstream closed the connection before its answer began.
+    UpstreamReset,
+    /// What the upstream sent is no valid answer.
+    UpstreamBadAnswer,
+    /// A time limit on the upstream ran out.
+    UpstreamTimeout(Limit),
+    /// A fault of ours.
+    Internal,
+}
+
+/// The named time limits on an upstream (`timeouts` in the configuration).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Limit {
+    /// Name, TCP, proxy and TLS together.
+    Connect,
+    /// From the request's last byte to the answer's head.
+    FirstByte,
+    /// Silence inside an answer, or an upstream that takes no more of the request.
+    Idle,
+    /// The whole exchange.
+    Total,
+}
+
+/// Whose fault it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// The client's.
+    Client,
+    /// The upstream's, or of the way to it.
+    Upstream,
+    /// The operator's or the program's.
+    Ours,
+}
+
+impl Error {
+    /// An error whose answer is the usual text of its kind.
+    #[must_use]
+    pub fn new(kind: Kind) -> Self {
+        Self { kind, answer: kind.answer(), detail: None }
+    }
+
+    /// An error with an answer of its own: nothing may stand in it that the client did not send itself.
+    pub fn with_answer(kind: Kind, answer: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, answer: answer.into(), detail: None }
+    }
+
+    /// Adds what only the log may say.
+    #[must_use]
+    pub fn detail(mut self, detail: impl fmt::Display) -> Self {
+        self.detail = Some(detail.to_string());
+        self
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// What the client reads.
+    #[must_use]
+    pub fn answer(&self) -> &str {
+        &self.answer
+    }
+
+    /// What only the log reads.
+    #[must_use]
+    pub fn log_detail(&self) -> Option<&str> {
+        self.detail.as_deref()
+    }
+}
+
+impl From<Violation> for Error {
+    fn from(violation: Violation) -> Self {
+        Self::new(Kind::BadRequest(violation))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.code())
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl Kind {
+    /// The status of the answer.
+    #[must_use]
+    pub fn status(self) -> u16 {
+        match self {
+            Self::BadTargetUrl | Self::EmptyPath | Self::BadPath => 400,
+            Self::BadRequest(violation) => violation.status(),
+            Self::RouteNotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::RequestTimeout => 408,
+            Self::BodyTooLarge => 413,
+            Self::RouteMisconfigured | Self::Internal => 500,
+            Self::UpstreamDns
+            | Self::UpstreamConnect
+            | Self::UpstreamTls
+            | Self::UpstreamProxy
+            | Self::UpstreamReset
+            | Self::UpstreamBadAnswer => 502,
+            Self::Overloaded => 503,
+            Self::UpstreamTimeout(_) => 504,
+        }
+    }
+
+    /// The code in the body, in `x-aqueduct-error`, in the log.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::RouteNotFound => "route_not_found",
+            Self::RouteMisconfigured => "route_misconfigured",
+            Self::BadTargetUrl => "bad_target_url",
+            Self::EmptyPath => "empty_path",
+            Self::BadPath => "bad_path",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::BadRequest(Violation::RequestLineTooLong) => "uri_too_long",
+            Self::BadRequest(Violation::HeadTooLong | Violation::TooManyFields) => "head_too_large",
+            Self::BadRequest(Violation::UnsupportedVersion) => "unsupported_version",
+            Self::BadRequest(_) => "bad_request",
+            Self::RequestTimeout => "request_timeout",
+            Self::BodyTooLarge => "body_too_large",
+            Self::Overloaded => "overloaded",
+            Self::UpstreamDns => "upstream_dns",
+            Self::UpstreamConnect => "upstream_unreachable",
+            Self::UpstreamTls => "upstream_tls",
+            Self::UpstreamProxy => "upstream_proxy",
+            Self::UpstreamReset => "upstream_reset",
+            Self::UpstreamBadAnswer => "upstream_bad_answer",
+            Self::UpstreamTimeout(_) => "upstream_timeout",
+            Self::Internal => "internal_error",
+        }
+    }
+
+    /// Whose fault it was.
+    #[must_use]
+    pub fn fault(self) -> Fault {
+        match self.status() {
+            400..=499 => Fault::Client,
+            502 | 504 => Fault::Upstream,
+            _ => Fault::Ours,
+        }
+    }
+
+    /// The usual text of the answer. Those of the original stay word for word: programs look for them.
+    fn answer(self) -> Cow<'static, str> {
+        match self {
+            Self::RouteNotFound => "Route not found or is disabled.".into(),
+            Self::RouteMisconfigured => "Route is missing 'target_url' configuration.".into(),
+            Self::BadTargetUrl => "Invalid target URL format.".into(),
+            Self::EmptyPath => "Empty path after stripping base_path.".into(),
+            Self::BadPath => {
+                "Invalid path: it has '.' or '..' segments, a control character or a broken escape.".into()
+            }
+            Self::MethodNotAllowed => "Method not allowed.".into(),
+            Self::BadRequest(violation) => format!("Invalid request: {violation}.").into(),
+            Self::RequestTimeout => "The request did not arrive in time.".into(),
+            Self::BodyTooLarge => "The request body is larger than this proxy accepts.".into(),
+            Self::Overloaded => "Too many connections. Try again shortly.".into(),
+            Self::UpstreamDns
+            | Self::UpstreamConnect
+            | Self::UpstreamTls
+            | Self::UpstreamProxy
+            | Self::UpstreamReset
+            | Self::UpstreamBadAnswer => "Proxy failed to connect to the target server.".into(),
+            Self::UpstreamTimeout(limit) => {
+                format!("The target server did not answer in time: the '{}' limit ran out.", limit.name()).into()
+            }
+            Self::Internal => "Internal proxy error.".into(),
+        }
+    }
+}
+
+impl Limit {
+    /// Its name in the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::FirstByte => "first_byte",
+            Self::Idle => "idle",
+            Self::Total => "total",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_texts_of_the_original_stay() {
+        assert_eq!(Kind::UpstreamConnect.answer(), "Proxy failed to connect to the target server.");
+        assert_eq!(Kind::EmptyPath.answer(), "Empty path after stripping base_path.");
+        assert_eq!((Kind::UpstreamDns.status(), Kind::UpstreamTimeout(Limit::Connect).status()), (502, 504));
+    }
+
+    #[test]
+    fn faults_follow_from_the_status() {
+        assert_eq!(Kind::from_violation().fault(), Fault::Client);
+        assert_eq!(Kind::UpstreamTls.fault(), Fault::Upstream);
+        assert_eq!(Kind::UpstreamTimeout(Limit::Idle).fault(), Fault::Upstream);
+        assert_eq!(Kind::RouteMisconfigured.fault(), Fault::Ours);
+    }
+
+    impl Kind {
+        fn from_violation() -> Self {
+            Error::from(Violation::Nul).kind()
+        }
+    }
+
+    #[test]
+    fn what_the_log_reads_is_not_in_the_answer() {
+        let error = Error::new(Kind::UpstreamConnect).detail("10.0.0.7:80: refused");
+        assert!(!error.answer().contains("10.0.0.7") && !error.to_string().contains("10.0.0.7"));
+        assert_eq!(error.log_detail(), Some("10.0.0.7:80: refused"));
+    }
+}

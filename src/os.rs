@@ -1,0 +1,80 @@
+//! What only some systems have, in one place, each with what stands in for it elsewhere.
+
+use std::io;
+
+use socket2::Socket;
+use tokio::net::TcpStream;
+
+/// Lets several sockets listen on one address, among which the kernel shares out connections.
+///
+/// # Errors
+/// Those of the system.
+#[cfg(target_os = "linux")]
+pub fn share_port(socket: &Socket) -> io::Result<()> {
+    socket.set_reuse_port(true)
+}
+
+/// Elsewhere a single worker listens: see [`LISTENERS_SHARE`].
+///
+/// # Errors
+/// None.
+#[cfg(not(target_os = "linux"))]
+pub fn share_port(_socket: &Socket) -> io::Result<()> {
+    Ok(())
+}
+
+/// Whether the kernel shares connections out among several listeners of one address. Where it does not, one worker
+/// accepts for all.
+pub const LISTENERS_SHARE: bool = cfg!(target_os = "linux");
+
+/// Lets an address be listened on again at once, though old connections of it are still being forgotten.
+///
+/// # Errors
+/// Those of the system.
+#[cfg(unix)]
+pub fn let_address_be_reused(socket: &Socket) -> io::Result<()> {
+    socket.set_reuse_address(true)
+}
+
+/// On Windows this is how it is; the option of that name means something else there.
+///
+/// # Errors
+/// None.
+#[cfg(not(unix))]
+pub fn let_address_be_reused(_socket: &Socket) -> io::Result<()> {
+    Ok(())
+}
+
+/// Whether the other side has closed the connection, whatever may still wait to be read.
+#[cfg(target_os = "linux")]
+pub fn has_ended(tcp: &TcpStream) -> bool {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    // The runtime reports urgent data together with the end of the stream, and readable data not at all.
+    let mut ready = pin!(tcp.ready(tokio::io::Interest::PRIORITY));
+    match ready.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Ok(ready)) => ready.is_read_closed(),
+        Poll::Ready(Err(_)) => true,
+        Poll::Pending => false,
+    }
+}
+
+/// Elsewhere the end is seen when it is read.
+#[cfg(not(target_os = "linux"))]
+pub fn has_ended(_tcp: &TcpStream) -> bool {
+    false
+}
+
+/// Raises the number of files that this process may have open as far as the system lets it, and gives it.
+#[cfg(unix)]
+pub fn raise_file_limit() -> Option<u64> {
+    rlimit::increase_nofile_limit(u64::MAX).ok()
+}
+
+/// There is no such limit.
+#[cfg(not(unix))]
+pub fn raise_file_limit() -> Option<u64> {
+    None
+}

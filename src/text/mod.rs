@@ -1,0 +1,93 @@
+//! Every sentence that a person reads, in English and in Chinese: one exhaustive match per language, so that a
+//! sentence without its twin does not compile.
+
+mod console;
+mod failure;
+mod problem;
+mod shown;
+
+use std::fmt;
+
+pub use console::Say;
+pub use failure::failure;
+pub use problem::{JsonType, Problem};
+pub use shown::{Shown, shown};
+
+/// A language that the program speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Lang {
+    /// English.
+    #[default]
+    En,
+    /// Chinese, in simplified characters.
+    Zh,
+}
+
+impl Lang {
+    /// Reads `zh`, `zh_CN.UTF-8`, `zh-Hans`, `en`, `C` and their kin: Chinese if it begins so, else English.
+    #[must_use]
+    pub fn of_locale(locale: &str) -> Self {
+        let is_chinese = locale.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("zh"));
+        if is_chinese { Self::Zh } else { Self::En }
+    }
+
+    /// The language of the environment: the first of `LC_ALL`, `LC_MESSAGES` and `LANG` that is set decides.
+    pub fn of_environment(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let locale = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().filter_map(variable).find(|value| !value.is_empty());
+        locale.map_or(Self::En, |locale| Self::of_locale(&locale))
+    }
+
+    /// Its name in the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::En => "en",
+            Self::Zh => "zh",
+        }
+    }
+}
+
+/// A sentence that can be said in every language.
+pub trait Speak {
+    /// Writes it in one of them.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    fn speak(&self, lang: Lang, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+
+    /// The sentence in this language, to be shown.
+    fn in_lang(&self, lang: Lang) -> Spoken<'_, Self> {
+        Spoken { sentence: self, lang }
+    }
+}
+
+/// A sentence with its language.
+pub struct Spoken<'a, S: ?Sized> {
+    sentence: &'a S,
+    lang: Lang,
+}
+
+impl<S: Speak + ?Sized> fmt::Display for Spoken<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.sentence.speak(self.lang, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_names_a_language() {
+        let of = |set: &[(&str, &str)]| {
+            Lang::of_environment(|name| {
+                set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+            })
+        };
+        assert_eq!(of(&[]), Lang::En);
+        assert_eq!(of(&[("LANG", "zh_CN.UTF-8")]), Lang::Zh);
+        assert_eq!(of(&[("LANG", "zh_CN.UTF-8"), ("LC_ALL", "C.UTF-8")]), Lang::En);
+        assert_eq!(of(&[("LANG", "en_US"), ("LC_MESSAGES", "zh-TW"), ("LC_ALL", "")]), Lang::Zh);
+        assert_eq!(Lang::of_locale("z"), Lang::En);
+    }
+}

@@ -1,0 +1,339 @@
+//! What can be wrong with a configuration, and how to mend it.
+
+use std::fmt;
+
+use super::{Lang, Speak};
+use crate::origin::BadAuthority;
+
+/// One thing that is wrong, or odd, in a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// The text is no JSON; what the parser says of it.
+    Syntax(String),
+    /// A `/*` without its `*/`.
+    UnclosedComment,
+    /// A value of the wrong type.
+    WrongType {
+        /// What may stand there.
+        expected: Vec<JsonType>,
+        /// What stands there.
+        found: JsonType,
+    },
+    /// A number that is too small or too large.
+    OutOfRange {
+        /// The smallest that is allowed.
+        minimum: Option<i64>,
+        /// The largest that is allowed.
+        maximum: Option<i64>,
+    },
+    /// A word that is none of those allowed.
+    NotOneOf(Vec<String>),
+    /// A field that does not exist.
+    UnknownField {
+        /// One that does, and is written almost the same.
+        suggestion: Option<String>,
+    },
+    /// A key that stood before in the same object.
+    RepeatedKey,
+    /// `${NAME}` with no such variable.
+    UnsetVariable(String),
+    /// `${…}` that is none of the forms.
+    BadReference(String),
+    /// A file that cannot be read.
+    UnreadableFile {
+        /// Its path.
+        file: String,
+        /// Why.
+        why: String,
+    },
+    /// Not a duration.
+    BadDuration,
+    /// Not a size.
+    BadSize,
+    /// Not a port.
+    BadPort,
+    /// Not a URL: it does not begin with `http://` or `https://`.
+    NoScheme,
+    /// Not a URL that can be asked.
+    OtherScheme,
+    /// A URL with white space, a control character or a backslash.
+    BadUrlByte,
+    /// A URL with a bad host or port.
+    BadAuthority(BadAuthority),
+    /// Not the URL of an upstream proxy.
+    BadProxy,
+    /// Upstream proxies are not served.
+    ProxyUnsupported,
+    /// Not a header name.
+    BadHeaderName(String),
+    /// A header value with a line end or another control character.
+    BadHeaderValue,
+    /// A header that the proxy writes itself.
+    ManagedHeader(String),
+    /// A header that is configured twice, in different cases.
+    RepeatedHeader(String),
+    /// Too many headers.
+    TooManyHeaders(usize),
+    /// A base path that can never be part of a path.
+    BadBasePath,
+    /// A route without target.
+    MissingTarget,
+    /// A route without anything.
+    EmptyRoute,
+    /// A key that can never be a path segment.
+    UnreachableKey,
+    /// Anybody can use the proxy to reach any host.
+    OpenUniversal,
+    /// Other users of the machine can read the keys in the file.
+    WorldReadable,
+}
+
+/// The types of JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JsonType {
+    /// `{…}`
+    Object,
+    /// `[…]`
+    Array,
+    /// `"…"`
+    String,
+    /// A whole number.
+    Integer,
+    /// A number.
+    Number,
+    /// `true` or `false`.
+    Boolean,
+    /// `null`
+    Null,
+}
+
+impl Speak for Problem {
+    fn speak(&self, lang: Lang, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match lang {
+            Lang::En => self.en(f),
+            Lang::Zh => self.zh(f),
+        }
+    }
+}
+
+impl Problem {
+    fn en(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax(why) => write!(f, "not valid JSON: {why}"),
+            Self::UnclosedComment => f.write_str("this comment is never closed: '*/' is missing"),
+            Self::WrongType { expected, found } => {
+                let expected: Vec<_> = expected.iter().map(|expected| expected.en()).collect();
+                write!(f, "expected {}, found {}", expected.join(" or "), found.en())
+            }
+            Self::OutOfRange { minimum: Some(minimum), maximum: Some(maximum) } => {
+                write!(f, "expected a number from {minimum} to {maximum}")
+            }
+            Self::OutOfRange { minimum: Some(minimum), maximum: None } => {
+                write!(f, "expected a number of at least {minimum}")
+            }
+            Self::OutOfRange { minimum: None, maximum } => {
+                write!(f, "expected a number of at most {}", maximum.unwrap_or(i64::MAX))
+            }
+            Self::NotOneOf(allowed) => write!(f, "expected one of: {}", allowed.join(", ")),
+            Self::UnknownField { suggestion: Some(known) } => {
+                write!(f, "unknown field, ignored. Did you mean '{known}'?")
+            }
+            Self::UnknownField { suggestion: None } => f.write_str("unknown field, ignored"),
+            Self::RepeatedKey => f.write_str("this key stands more than once in the same object; the last one counts"),
+            Self::UnsetVariable(name) => write!(
+                f,
+                "the environment variable {name} is not set. Set it, or write ${{{name}:-default}}; a literal '${{' is written '$${{'"
+            ),
+            Self::BadReference(reference) => write!(
+                f,
+                "'{reference}' is none of ${{NAME}}, ${{NAME:-default}} and ${{file:/path}}; a literal '${{' is written '$${{'"
+            ),
+            Self::UnreadableFile { file, why } => write!(f, "cannot read the file '{file}': {why}"),
+            Self::BadDuration => f.write_str("expected a duration: seconds, or a text like \"300ms\", \"10s\", \"5m\", \"1h\""),
+            Self::BadSize => f.write_str("expected a size: bytes, or a text like \"64KiB\", \"32MiB\", \"1GiB\""),
+            Self::BadPort => f.write_str("expected a port: a number from 0 to 65535"),
+            Self::NoScheme => f.write_str("the URL must begin with http:// or https://"),
+            Self::OtherScheme => f.write_str("only http:// and https:// URLs can be forwarded to"),
+            Self::BadUrlByte => f.write_str("a URL cannot hold white space, control characters or backslashes"),
+            Self::BadAuthority(BadAuthority::NoHost) => f.write_str("the URL has no host"),
+            Self::BadAuthority(BadAuthority::BadHost) => {
+                f.write_str("the host is not valid; write international names in their 'xn--' form")
+            }
+            Self::BadAuthority(BadAuthority::BadPort) => f.write_str("the port is not a number from 1 to 65535"),
+            Self::BadAuthority(BadAuthority::BadUserinfo) => {
+                f.write_str("what stands before '@' is not user:password with special characters percent-encoded")
+            }
+            Self::BadProxy => {
+                f.write_str("expected a proxy URL: http://, https://, socks5:// or socks5h://, as in \"http://user:pass@host:port\"")
+            }
+            Self::ProxyUnsupported => f.write_str(
+                "upstream proxies are not supported by this version; nothing is ever sent directly instead. Remove the proxy or keep the old program for this route",
+            ),
+            Self::BadHeaderName(name) => write!(f, "'{name}' is not a header name"),
+            Self::BadHeaderValue => f.write_str("a header value cannot hold line ends or other control characters"),
+            Self::ManagedHeader(name) => write!(f, "the proxy writes '{name}' itself; this entry is ignored"),
+            Self::RepeatedHeader(name) => {
+                write!(f, "'{name}' is configured more than once, in different case; the last one counts")
+            }
+            Self::TooManyHeaders(max) => write!(f, "more than {max} headers on one route"),
+            Self::BadBasePath => f.write_str("a base path cannot hold '?', '#', white space or control characters"),
+            Self::MissingTarget => f.write_str("the route has neither target_url nor universal_proxy: it answers 500"),
+            Self::EmptyRoute => f.write_str("the route is empty: it answers 404, as if it were not there"),
+            Self::UnreachableKey => f.write_str("a route key is one path segment: with a '/' in it, or empty, it can never be asked for"),
+            Self::OpenUniversal => f.write_str(
+                "this universal route lets everybody who reaches the port send requests to any host, your internal ones too. Listen on 127.0.0.1, or switch it off",
+            ),
+            Self::WorldReadable => {
+                f.write_str("every user of this machine can read the keys in this file. Run: chmod 600")
+            }
+        }
+    }
+
+    fn zh(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax(why) => write!(f, "不是有效的 JSON: {}", syntax_in_chinese(why)),
+            Self::UnclosedComment => f.write_str("注释没有结束: 缺少 '*/'"),
+            Self::WrongType { expected, found } => {
+                let expected: Vec<_> = expected.iter().map(|expected| expected.zh()).collect();
+                write!(f, "应为{}，实际为{}", expected.join("或"), found.zh())
+            }
+            Self::OutOfRange { minimum: Some(minimum), maximum: Some(maximum) } => {
+                write!(f, "应为 {minimum} 到 {maximum} 之间的数字")
+            }
+            Self::OutOfRange { minimum: Some(minimum), maximum: None } => write!(f, "应为不小于 {minimum} 的数字"),
+            Self::OutOfRange { minimum: None, maximum } => {
+                write!(f, "应为不大于 {} 的数字", maximum.unwrap_or(i64::MAX))
+            }
+            Self::NotOneOf(allowed) => write!(f, "应为以下之一: {}", allowed.join("、")),
+            Self::UnknownField { suggestion: Some(known) } => write!(f, "未知字段，已忽略。是否想写 '{known}'？"),
+            Self::UnknownField { suggestion: None } => f.write_str("未知字段，已忽略"),
+            Self::RepeatedKey => f.write_str("同一对象中该键出现了多次，以最后一次为准"),
+            Self::UnsetVariable(name) => write!(
+                f,
+                "环境变量 {name} 未设置。请设置它，或写成 ${{{name}:-默认值}}；字面的 '${{' 请写作 '$${{'"
+            ),
+            Self::BadReference(reference) => write!(
+                f,
+                "'{reference}' 不是 ${{名称}}、${{名称:-默认值}} 或 ${{file:/路径}}；字面的 '${{' 请写作 '$${{'"
+            ),
+            Self::UnreadableFile { file, why } => write!(f, "无法读取文件 '{file}': {why}"),
+            Self::BadDuration => f.write_str("应为时长: 秒数，或 \"300ms\"、\"10s\"、\"5m\"、\"1h\" 这样的文本"),
+            Self::BadSize => f.write_str("应为大小: 字节数，或 \"64KiB\"、\"32MiB\"、\"1GiB\" 这样的文本"),
+            Self::BadPort => f.write_str("应为端口: 0 到 65535 之间的数字"),
+            Self::NoScheme => f.write_str("URL 必须以 http:// 或 https:// 开头"),
+            Self::OtherScheme => f.write_str("只能转发到 http:// 和 https:// 的 URL"),
+            Self::BadUrlByte => f.write_str("URL 中不能有空白、控制字符或反斜杠"),
+            Self::BadAuthority(BadAuthority::NoHost) => f.write_str("URL 中没有主机名"),
+            Self::BadAuthority(BadAuthority::BadHost) => f.write_str("主机名无效；国际化域名请写成 'xn--' 形式"),
+            Self::BadAuthority(BadAuthority::BadPort) => f.write_str("端口应为 1 到 65535 之间的数字"),
+            Self::BadAuthority(BadAuthority::BadUserinfo) => {
+                f.write_str("'@' 之前应为 用户名:密码，特殊字符需用百分号编码")
+            }
+            Self::BadProxy => f.write_str(
+                "应为代理 URL: http://、https://、socks5:// 或 socks5h://，例如 \"http://user:pass@host:port\"",
+            ),
+            Self::ProxyUnsupported => {
+                f.write_str("此版本不支持转发代理，也绝不会改为直连。请去掉 proxy，或让旧程序继续承担这个路由")
+            }
+            Self::BadHeaderName(name) => write!(f, "'{name}' 不是有效的 Header 名称"),
+            Self::BadHeaderValue => f.write_str("Header 的值中不能有换行或其他控制字符"),
+            Self::ManagedHeader(name) => write!(f, "'{name}' 由代理自行生成，此项已忽略"),
+            Self::RepeatedHeader(name) => write!(f, "'{name}' 以不同大小写配置了多次，以最后一次为准"),
+            Self::TooManyHeaders(max) => write!(f, "一个路由的 Header 不能超过 {max} 个"),
+            Self::BadBasePath => f.write_str("基础路径中不能有 '?'、'#'、空白或控制字符"),
+            Self::MissingTarget => f.write_str("该路由既没有 target_url 也没有 universal_proxy: 将返回 500"),
+            Self::EmptyRoute => f.write_str("该路由为空: 将返回 404，如同不存在"),
+            Self::UnreachableKey => f.write_str("路由的键是一个路径段: 为空或含有 '/' 时永远无法访问"),
+            Self::OpenUniversal => f.write_str(
+                "任何能访问此端口的人都可以借这个万能路由向任意主机发送请求，包括内网主机。请改为监听 127.0.0.1，或禁用它",
+            ),
+            Self::WorldReadable => f.write_str("本机所有用户都能读取此文件中的密钥。请运行: chmod 600"),
+        }
+    }
+}
+
+impl JsonType {
+    fn en(self) -> &'static str {
+        match self {
+            Self::Object => "an object",
+            Self::Array => "an array",
+            Self::String => "a string",
+            Self::Integer => "a whole number",
+            Self::Number => "a number",
+            Self::Boolean => "true or false",
+            Self::Null => "null",
+        }
+    }
+
+    fn zh(self) -> &'static str {
+        match self {
+            Self::Object => "对象",
+            Self::Array => "数组",
+            Self::String => "字符串",
+            Self::Integer => "整数",
+            Self::Number => "数字",
+            Self::Boolean => "true 或 false",
+            Self::Null => "null",
+        }
+    }
+}
+
+/// The parser speaks English only; what it says most often is said in Chinese here.
+fn syntax_in_chinese(why: &str) -> &str {
+    const KNOWN: [(&str, &str); 17] = [
+        ("EOF while parsing a list", "文件在数组中间结束，可能缺少 ']'"),
+        ("EOF while parsing an object", "文件在对象中间结束，可能缺少 '}'"),
+        ("EOF while parsing a string", "文件在字符串中间结束，可能缺少引号"),
+        ("EOF while parsing a value", "文件在应有值的地方结束"),
+        ("expected `:`", "此处应为 ':'"),
+        ("expected `,` or `]`", "此处应为 ',' 或 ']'，可能漏了逗号"),
+        ("expected `,` or `}`", "此处应为 ',' 或 '}'，可能漏了逗号"),
+        ("expected ident", "应为 true、false 或 null"),
+        ("expected value", "此处应有一个值"),
+        ("invalid escape", "字符串中的转义无效"),
+        ("invalid number", "数字无效"),
+        ("number out of range", "数字超出范围"),
+        ("invalid unicode code point", "无效的 Unicode 字符"),
+        ("control character", "字符串中有未转义的控制字符"),
+        ("key must be a string", "键必须是带双引号的字符串"),
+        ("trailing comma", "多余的逗号"),
+        ("trailing characters", "内容结束后还有多余的字符"),
+    ];
+    KNOWN.iter().find(|(english, _)| why.starts_with(english)).map_or(why, |(_, chinese)| chinese)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_languages_say_what_was_expected() {
+        let problem = Problem::WrongType { expected: vec![JsonType::String, JsonType::Null], found: JsonType::Number };
+        assert_eq!(problem.in_lang(Lang::En).to_string(), "expected a string or null, found a number");
+        assert_eq!(problem.in_lang(Lang::Zh).to_string(), "应为字符串或null，实际为数字");
+    }
+
+    #[test]
+    fn what_the_parser_says_is_known_in_chinese() {
+        for text in [
+            "[1 2]",
+            "{\"a\" 1}",
+            "{\"a\": 1 \"b\": 2}",
+            "[",
+            "{",
+            "\"",
+            "",
+            "[tru]",
+            "{1: 2}",
+            "[1] 2",
+            "\"\\x\"",
+            "[01]",
+            "\"\n\"",
+            "[1e999]",
+        ] {
+            let error = serde_json::from_str::<serde_json::Value>(text).expect_err(text);
+            let why = error.to_string();
+            assert_ne!(syntax_in_chinese(&why), why, "{text}: {why}");
+        }
+    }
+}

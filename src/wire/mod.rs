@@ -1,0 +1,159 @@
+//! A connection as the engine sees it: a stream of bytes, with what has arrived on it.
+//!
+//! [`Wire`] is the same for clients and upstreams, in the clear and over TLS, so that what relays between two of
+//! them needs to know neither.
+
+mod buffer;
+
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsStream;
+
+pub use buffer::{Buffer, SIZE as BUFFER_SIZE};
+
+use crate::os;
+
+/// The bytes underneath.
+pub enum Stream {
+    /// TCP in the clear.
+    Tcp(TcpStream),
+    /// TLS over TCP.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// A stream and what has arrived on it.
+pub struct Wire {
+    stream: Stream,
+    /// What has arrived and is not yet used.
+    pub input: Buffer,
+    /// Whether bytes may still wait inside the TLS session to be sent.
+    unflushed: bool,
+    /// Whether an orderly end of this connection would say that a message is whole which is not.
+    end_would_lie: bool,
+}
+
+impl Wire {
+    /// A wire on which nothing has arrived yet.
+    #[must_use]
+    pub fn new(stream: Stream) -> Self {
+        Self { stream, input: Buffer::default(), unflushed: false, end_would_lie: false }
+    }
+
+    /// Reads what has arrived into [`Wire::input`]. `Ok(0)` is the end of the stream.
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        // Asking first keeps a silent stream from moving its buffer about each time that its task wakes.
+        if let Stream::Tcp(tcp) = &self.stream {
+            ready!(tcp.poll_read_ready(cx))?;
+        }
+        let Self { stream, input, .. } = self;
+        input.fill(|room| {
+            let mut room = ReadBuf::new(room);
+            ready!(stream.poll_read(cx, &mut room))?;
+            Poll::Ready(Ok(room.filled().len()))
+        })
+    }
+
+    /// Reads what has arrived into [`Wire::input`]. `Ok(0)` is the end of the stream.
+    pub async fn fill(&mut self) -> io::Result<usize> {
+        poll_fn(|cx| self.poll_fill(cx)).await
+    }
+
+    /// Writes as many of the bytes as the stream takes now.
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let length = match &mut self.stream {
+            Stream::Tcp(tcp) => ready!(Pin::new(tcp).poll_write(cx, bytes))?,
+            Stream::Tls(tls) => {
+                self.unflushed = true;
+                ready!(Pin::new(tls).poll_write(cx, bytes))?
+            }
+        };
+        if length == 0 && !bytes.is_empty() {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        Poll::Ready(Ok(length))
+    }
+
+    /// Sends what waits inside a TLS session. In the clear nothing ever waits.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let (true, Stream::Tls(tls)) = (self.unflushed, &mut self.stream) {
+            ready!(Pin::new(tls).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes all the bytes.
+    pub async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        poll_fn(|cx| {
+            while !bytes.is_empty() {
+                let length = ready!(self.poll_write(cx, bytes))?;
+                bytes = &bytes[length..];
+            }
+            self.poll_flush(cx)
+        })
+        .await
+    }
+
+    /// Says that nothing more will be written.
+    pub async fn shutdown(&mut self) -> io::Result<()> {
+        poll_fn(|cx| match &mut self.stream {
+            Stream::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Stream::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        })
+        .await
+    }
+
+    /// Whether an idle connection is still good: nothing has arrived, not even its end. The kernel is asked, since
+    /// what the runtime knows may be older than the other side's goodbye.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        let quiet = SockRef::from(self.tcp()).peek(&mut byte);
+        self.input.is_empty() && matches!(quiet, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Whether the other side has closed the connection behind what may still be unread.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        os::has_ended(self.tcp())
+    }
+
+    /// Says whether an orderly end of this connection would now make an unfinished message look whole. While it
+    /// would, the connection ends with a reset, however it comes to end.
+    pub fn set_end_would_lie(&mut self, would_lie: bool) {
+        self.end_would_lie = would_lie;
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match &self.stream {
+            Stream::Tcp(tcp) => tcp,
+            Stream::Tls(tls) => tls.get_ref().0,
+        }
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if self.end_would_lie {
+            // Where it cannot be set there is no connection left to reset.
+            let _ = SockRef::from(self.tcp()).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+impl Stream {
+    fn poll_read(&mut self, cx: &mut Context<'_>, room: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, room),
+            Self::Tls(tls) => Pin::new(tls).poll_read(cx, room),
+        }
+    }
+}
