@@ -21,14 +21,20 @@
 //! `config` compiles the stations' policies; `proxy` strings the stations together; `app` runs it; `cli` starts it.
 //! A test holds every `use` against this drawing.
 
+pub mod accept;
 pub mod deadline;
 pub mod drain;
 pub mod ending;
 pub mod error;
 pub mod h1;
+pub mod headers;
 pub mod jsonc;
 pub mod origin;
 pub mod os;
+pub mod record;
+pub mod relay;
+pub mod route;
 pub mod secret;
 pub mod text;
+pub mod upstream;
 pub mod wire;

@@ -1,0 +1,137 @@
+//! One client's connection, from request to request.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::task::Poll;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use super::{Limits, Seat};
+use crate::deadline::Deadline;
+use crate::drain::{Phase, Ticket};
+use crate::h1::{RequestHead, RequestReader, Violation};
+use crate::wire::{Stream, Wire};
+
+/// How long a client is listened to after its last answer, so that it reads the answer before it meets a closed
+/// door: in silence, and in all. The same as nginx's.
+const LINGER_SILENCE: Duration = Duration::from_secs(5);
+const LINGER: Duration = Duration::from_secs(30);
+/// How long the last bytes of a broken answer have to leave.
+const BEFORE_RESET: Duration = Duration::from_millis(200);
+/// A client that has vanished without a word is noticed by these probes.
+const PROBE_AFTER: Duration = Duration::from_secs(30);
+const PROBE_EVERY: Duration = Duration::from_secs(10);
+
+/// A client's connection.
+pub struct Client {
+    /// The connection itself.
+    pub wire: Wire,
+    /// The one timer for everything that this connection waits for.
+    pub deadline: Deadline,
+    /// Who is at the other end.
+    pub peer: SocketAddr,
+    ticket: Ticket,
+    _seat: Seat,
+}
+
+/// Why there is no next request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum NoRequest {
+    /// The connection is over, and nobody waits for an answer.
+    Over,
+    /// What came is no request.
+    Bad(Violation),
+    /// The head did not come in time.
+    TooSlow,
+}
+
+impl Client {
+    /// A client that has just come in.
+    #[must_use]
+    pub fn new(tcp: TcpStream, peer: SocketAddr, ticket: Ticket, seat: Seat) -> Self {
+        // Answers go out as they are made; a system that cannot do that is still right, only slower.
+        let _ = tcp.set_nodelay(true);
+        let probes = TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY);
+        let _ = SockRef::from(&tcp).set_tcp_keepalive(&probes);
+        Self { wire: Wire::new(Stream::Tcp(tcp)), deadline: Deadline::default(), peer, ticket, _seat: seat }
+    }
+
+    /// How far the end of the program has come.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.ticket.phase()
+    }
+
+    /// The next request. Its head is taken out of the input; its body, or as much as is there, is left in it.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn next_request(&mut self, limits: &Limits) -> Result<RequestHead, NoRequest> {
+        let mut reader = RequestReader::default();
+        let waiting_since = Instant::now();
+        let mut head_since = None;
+        let head = poll_fn(|cx| {
+            loop {
+                if !self.wire.input.is_empty() {
+                    self.ticket.set_idle(false);
+                    head_since.get_or_insert_with(Instant::now);
+                    match reader.read(self.wire.input.filled(), &limits.head) {
+                        Ok(None) => {}
+                        Ok(Some((head, length))) => {
+                            self.wire.input.consume(length);
+                            return Poll::Ready(Ok(head));
+                        }
+                        Err(violation) => return Poll::Ready(Err(NoRequest::Bad(violation))),
+                    }
+                }
+                match self.wire.poll_fill(cx) {
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(NoRequest::Over)),
+                    Poll::Ready(Ok(_)) => continue,
+                    Poll::Pending if head_since.is_none() && self.ticket.phase() > Phase::Serving => {
+                        return Poll::Ready(Err(NoRequest::Over));
+                    }
+                    Poll::Pending => {}
+                }
+                self.ticket.set_idle(head_since.is_none());
+                let (since, limit) = match head_since {
+                    Some(since) => (since, limits.head_timeout),
+                    None => (waiting_since, limits.keep_alive_timeout),
+                };
+                self.deadline.set(limit.map(|limit| since + limit));
+                let over = if head_since.is_some() { NoRequest::TooSlow } else { NoRequest::Over };
+                return self.deadline.poll(cx).map(|()| Err(over));
+            }
+        })
+        .await;
+        self.ticket.set_idle(false);
+        head
+    }
+
+    /// Ends the connection in an orderly way: what was written last still arrives, though the client may be sending.
+    /// To close at once would make its system throw the answer away (RFC 9112 section 9.6).
+    pub async fn linger(&mut self) {
+        let goodbye = async {
+            if self.wire.shutdown().await.is_err() {
+                return;
+            }
+            loop {
+                self.wire.input.clear();
+                match timeout(LINGER_SILENCE, self.wire.fill()).await {
+                    Ok(Ok(length)) if length > 0 => {}
+                    _ => return,
+                }
+            }
+        };
+        // Whatever remains after that is the client's own loss.
+        let _ = timeout(LINGER, goodbye).await;
+    }
+
+    /// Ends a connection whose end must be seen to be a cut: a reset throws away what has not left yet, and what came
+    /// before the cut should still arrive.
+    pub async fn cut(self) {
+        tokio::time::sleep(BEFORE_RESET).await;
+    }
+}

@@ -1,0 +1,91 @@
+//! Sockets to listen on: one for each worker, on the same address, among which the kernel shares out connections.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::os;
+
+/// How many connections may wait to be accepted. The kernel lowers it to its own limit.
+const BACKLOG: i32 = 4096;
+
+/// An address that cannot be listened on.
+#[derive(Debug)]
+pub struct BindError {
+    /// The address.
+    pub address: SocketAddr,
+    /// Why not.
+    pub error: io::Error,
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.address, self.error)
+    }
+}
+
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+/// Listens on an address, `sockets` times; with port 0 all of them on the port that the first was given.
+///
+/// # Errors
+/// The address is taken, even by a program that would share it, or is not ours.
+pub fn bind(address: SocketAddr, sockets: usize) -> Result<Vec<TcpListener>, BindError> {
+    let fail = |error| BindError { address, error };
+    if address.port() != 0 {
+        // A socket that does not share fails where any other listens. The shared ones below would not.
+        open(address, false).map_err(fail)?;
+    }
+    let mut address = address;
+    let mut listeners = Vec::with_capacity(sockets);
+    for _ in 0..sockets {
+        let socket = open(address, true).map_err(fail)?;
+        socket.listen(BACKLOG).map_err(fail)?;
+        let listener = TcpListener::from(socket);
+        address = listener.local_addr().map_err(fail)?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+fn open(address: SocketAddr, shared: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        // `::` would take the IPv4 port as well on some systems and not on others. Where the user wrote `::` he
+        // means every address.
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    os::let_address_be_reused(&socket)?;
+    if shared {
+        os::share_port(&socket)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_socket_has_the_same_port() {
+        let listeners = bind("127.0.0.1:0".parse().expect("valid"), 3).expect("binds");
+        let ports: Vec<u16> = listeners.iter().map(|listener| listener.local_addr().expect("bound").port()).collect();
+        assert!(ports[0] != 0 && ports.iter().all(|port| *port == ports[0]), "{ports:?}");
+    }
+
+    #[test]
+    fn a_taken_port_is_an_error_though_it_could_be_shared() {
+        let listeners = bind("127.0.0.1:0".parse().expect("valid"), 1).expect("binds");
+        let address = listeners[0].local_addr().expect("bound");
+        let error = bind(address, 1).expect_err("taken");
+        assert_eq!((error.address, error.error.kind()), (address, io::ErrorKind::AddrInUse));
+    }
+}

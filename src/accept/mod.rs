@@ -1,0 +1,24 @@
+//! Clients: where they come in, and how their requests are read.
+
+mod client;
+mod gate;
+mod listen;
+
+pub use client::{Client, NoRequest};
+pub use gate::{Gate, Seat};
+pub use listen::{BindError, bind};
+
+use std::time::Duration;
+
+use crate::h1;
+
+/// What a client may take of us before its request is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// For heads.
+    pub head: h1::Limits,
+    /// From the first byte of a head to its end. `None`: no limit.
+    pub head_timeout: Option<Duration>,
+    /// How long a connection may wait for its next request. `None`: no limit.
+    pub keep_alive_timeout: Option<Duration>,
+}

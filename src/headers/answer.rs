@@ -1,0 +1,95 @@
+//! The answer head that goes to a client.
+
+use super::hop::{self, Named};
+use crate::h1::{Framing, ResponseHead, encode};
+
+/// What the head says of framing and connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Said {
+    /// The body goes out in chunks.
+    pub chunked: bool,
+    /// What has to be said about the connection; nothing where the version says it already.
+    pub connection: Option<&'static str>,
+}
+
+/// Writes the head of an answer as it goes to the client: all lines as they came, but for those of the connection.
+pub fn write_answer(head: &ResponseHead, said: Said, out: &mut Vec<u8>) {
+    encode::status_line(head.status, head.reason(), out);
+    let named = Named::of(&head.fields);
+    let mut chunked_written = false;
+    for field in head.fields.iter() {
+        if field.name.len() == 17 && field.is("transfer-encoding") && said.chunked {
+            out.extend_from_slice(field.name);
+            out.extend_from_slice(b": chunked\r\n");
+            chunked_written = true;
+        } else if !(hop::is_hop_by_hop(field.name)
+            || named.has(field.name)
+            || is_misleading_length(head, field.name, field.value)
+            || (!said.chunked && field.is("trailer")))
+        {
+            out.extend_from_slice(field.line);
+        }
+    }
+    if said.chunked && !chunked_written {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    if let Some(connection) = said.connection {
+        encode::field("Connection", connection.as_bytes(), out);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// A 204 has no body; a length that says otherwise makes some clients wait for one (RFC 9110 section 8.6).
+fn is_misleading_length(head: &ResponseHead, name: &[u8], value: &[u8]) -> bool {
+    head.status == 204
+        && head.framing == Framing::None
+        && name.eq_ignore_ascii_case(b"content-length")
+        && value.iter().any(|&digit| digit != b'0')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::h1::{Limits, ResponseReader};
+
+    const PLAIN: Said = Said { chunked: false, connection: None };
+
+    fn write(answer: &str, said: Said) -> String {
+        let read = ResponseReader::default().read(answer.as_bytes(), false, &Limits::RESPONSE);
+        let mut out = Vec::new();
+        write_answer(&read.expect("valid").expect("whole").0, said, &mut out);
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn lines_pass_as_they_came() {
+        let answer = "HTTP/1.1 200 Fine\r\nset-cookie: a\r\nContent-Length:5\r\nSet-Cookie: b\r\n\r\n";
+        assert_eq!(write(answer, PLAIN), answer);
+    }
+
+    #[test]
+    fn fields_of_the_connection_stay_behind() {
+        let answer = "HTTP/1.0 200 OK\r\nConnection: close, X-Hop\r\nx-hop: 1\r\nKeep-Alive: timeout=5\r\nUpgrade: h2\r\nETag: x\r\n\r\n";
+        let said = Said { chunked: false, connection: Some("keep-alive") };
+        assert_eq!(write(answer, said), "HTTP/1.1 200 OK\r\nETag: x\r\nConnection: keep-alive\r\n\r\n");
+    }
+
+    #[test]
+    fn chunks_are_announced_where_there_are_any() {
+        let chunked = Said { chunked: true, connection: None };
+        let answer = "HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\nTrailer: x\r\nA: b\r\n\r\n";
+        assert_eq!(
+            write(answer, chunked),
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nTrailer: x\r\nA: b\r\n\r\n"
+        );
+        assert_eq!(write(answer, PLAIN), "HTTP/1.1 200 OK\r\nA: b\r\n\r\n");
+        assert_eq!(write("HTTP/1.1 200 OK\r\n\r\n", chunked), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    }
+
+    #[test]
+    fn a_204_does_not_announce_a_body() {
+        assert_eq!(write("HTTP/1.1 204 x\r\nContent-Length: 5\r\n\r\n", PLAIN), "HTTP/1.1 204 x\r\n\r\n");
+        let zero = "HTTP/1.1 204 x\r\nContent-Length: 0\r\n\r\n";
+        assert_eq!(write(zero, PLAIN), zero);
+    }
+}

@@ -1,0 +1,59 @@
+//! Fields that belong to one connection and never pass (RFC 9110 section 7.6.1).
+
+use crate::h1::Fields;
+
+/// Whether a field of this name says something about one connection only.
+#[must_use]
+pub fn is_hop_by_hop(name: &[u8]) -> bool {
+    let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+    match name.len() {
+        2 => is("te"),
+        7 => is("upgrade"),
+        10 => is("connection") || is("keep-alive"),
+        16 => is("proxy-connection"),
+        17 => is("transfer-encoding"),
+        19 => is("proxy-authorization"),
+        _ => false,
+    }
+}
+
+/// The options of a message's `Connection` fields that name other fields. Most messages have none.
+pub(super) struct Named<'a>(Vec<&'a [u8]>);
+
+impl<'a> Named<'a> {
+    pub(super) fn of(fields: &'a Fields) -> Self {
+        let is_plain =
+            |option: &[u8]| option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close");
+        Self(fields.connection_options().filter(|option| !is_plain(option)).collect())
+    }
+
+    /// Whether `Connection` names this field. What frames or routes the message is not the sender's to remove.
+    pub(super) fn has(&self, name: &[u8]) -> bool {
+        self.0.iter().any(|option| option.eq_ignore_ascii_case(name))
+            && !name.eq_ignore_ascii_case(b"content-length")
+            && !name.eq_ignore_ascii_case(b"host")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_any_case() {
+        for name in [
+            "Connection",
+            "KEEP-ALIVE",
+            "te",
+            "Upgrade",
+            "Transfer-Encoding",
+            "Proxy-Connection",
+            "proxy-authorization",
+        ] {
+            assert!(is_hop_by_hop(name.as_bytes()), "{name}");
+        }
+        for name in ["Host", "Authorization", "Content-Length", "Cookie", "Proxy-Authenticate", "Trailer"] {
+            assert!(!is_hop_by_hop(name.as_bytes()), "{name}");
+        }
+    }
+}

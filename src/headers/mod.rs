@@ -1,0 +1,12 @@
+//! Which header fields go on: those of one connection stay behind, the operator's are added under his policy, all
+//! others pass line by line as they came.
+
+mod answer;
+mod hop;
+mod policy;
+mod request;
+
+pub use answer::{Said, write_answer};
+pub use hop::is_hop_by_hop;
+pub use policy::{Configured, Policy};
+pub use request::{Action, Outgoing, Rule};

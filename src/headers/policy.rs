@@ -1,0 +1,81 @@
+//! The operator's wishes about request headers, as compiled from the configuration.
+
+use crate::secret::Secret;
+
+/// What is done to the headers of requests on one route.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    drop: Vec<Box<str>>,
+    configured: Vec<Configured>,
+    host: Option<Secret>,
+}
+
+/// A header that the operator wants to be there.
+#[derive(Debug, Clone)]
+pub struct Configured {
+    name: Box<str>,
+    /// The whole line with its CRLF.
+    line: Secret,
+    /// Whether it wins over a header of the same name that the client sent.
+    force: bool,
+}
+
+impl Policy {
+    /// How many headers can be configured on one route.
+    pub const MAX_CONFIGURED: usize = 128;
+
+    /// A policy that drops these names (any case) and sets these headers, in this order.
+    ///
+    /// # Panics
+    /// If there are more than [`Policy::MAX_CONFIGURED`].
+    #[must_use]
+    pub fn new(drop: &[String], configured: Vec<Configured>, host: Option<Secret>) -> Self {
+        assert!(configured.len() <= Self::MAX_CONFIGURED, "the configuration is checked before it is compiled");
+        Self { drop: drop.iter().map(|name| name.as_str().into()).collect(), configured, host }
+    }
+
+    /// Whether the client's header of this name is removed.
+    pub(super) fn drops(&self, name: &[u8]) -> bool {
+        self.drop.iter().any(|dropped| name.eq_ignore_ascii_case(dropped.as_bytes()))
+    }
+
+    /// The configured headers, in order.
+    #[must_use]
+    pub fn configured(&self) -> &[Configured] {
+        &self.configured
+    }
+
+    /// What stands in `Host` instead of the target's own name.
+    pub(super) fn host(&self) -> Option<&[u8]> {
+        self.host.as_ref().map(Secret::expose)
+    }
+
+    pub(super) fn find(&self, name: &[u8]) -> Option<usize> {
+        self.configured.iter().position(|configured| name.eq_ignore_ascii_case(configured.name.as_bytes()))
+    }
+}
+
+impl Configured {
+    /// A header to set. Name and value have been checked: see [`crate::h1::token`].
+    #[must_use]
+    pub fn new(name: &str, value: &[u8], force: bool) -> Self {
+        let line = [name.as_bytes(), b": ", value, b"\r\n"].concat();
+        Self { name: name.into(), line: Secret::new(line), force }
+    }
+
+    /// Its name, as written in the configuration.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it wins over the client's.
+    #[must_use]
+    pub fn is_forced(&self) -> bool {
+        self.force
+    }
+
+    pub(super) fn line(&self) -> &[u8] {
+        self.line.expose()
+    }
+}

@@ -1,0 +1,289 @@
+//! The request head that goes to an upstream.
+
+use super::hop::{self, Named};
+use super::policy::Policy;
+use crate::h1::{Field, Framing, RequestHead, encode};
+use crate::secret::Secret;
+
+/// What became of one header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// The client's, passed on; nothing is configured for it.
+    Passed,
+    /// The client's, passed on although one is configured: the client comes first on this route.
+    Kept,
+    /// The operator's, since the client sent none.
+    Added,
+    /// The operator's in the place of the client's.
+    Overwritten,
+    /// Not passed on.
+    Dropped(Rule),
+}
+
+/// Why a header is not passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// It belongs to one connection (RFC 9110 section 7.6.1).
+    HopByHop,
+    /// The client's `Connection` names it.
+    NamedByConnection,
+    /// `headers_to_drop` names it.
+    Configured,
+    /// The operator's, or that of the URL, stands in its place already.
+    Repeated,
+    /// `Expect: 100-continue` is answered here.
+    Expect,
+    /// It announces trailers, and trailers of requests are not passed on.
+    Trailer,
+}
+
+/// Where a request goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Outgoing<'a> {
+    /// The request target: path and query.
+    pub target: &'a [u8],
+    /// What stands in `Host`.
+    pub host: &'a [u8],
+    /// `Authorization` from `user:password@` in a URL that the client wrote itself.
+    pub authorization: Option<&'a Secret>,
+}
+
+impl Policy {
+    /// Writes the head of the request as it goes to the upstream, and tells `note` of every decision.
+    ///
+    /// Configured headers are set after those of the connection are removed, so that a client cannot strip a key by
+    /// naming it in `Connection`.
+    pub fn write_request(
+        &self,
+        head: &RequestHead,
+        to: &Outgoing<'_>,
+        out: &mut Vec<u8>,
+        mut note: impl FnMut(&[u8], Action),
+    ) {
+        out.extend_from_slice(head.method());
+        out.push(b' ');
+        out.extend_from_slice(to.target);
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        let mut writer = Writer { policy: self, to, named: Named::of(&head.fields), met: 0, host_written: false };
+        for field in head.fields.iter() {
+            match writer.field(&field, head, out) {
+                Some(action) => note(field.name, action),
+                None => {}
+            }
+        }
+        if !writer.host_written {
+            encode::field("Host", self.host().unwrap_or(to.host), out);
+        }
+        if let Some(authorization) = to.authorization {
+            encode::field("Authorization", authorization.expose(), out);
+            note(b"Authorization", Action::Added);
+        }
+        for (place, configured) in self.configured().iter().enumerate() {
+            if writer.met & (1 << place) == 0 && !writer.is_replaced(configured.name().as_bytes()) {
+                out.extend_from_slice(configured.line());
+                note(configured.name().as_bytes(), Action::Added);
+            }
+        }
+        if head.framing == Framing::None && expects_content(head.method()) {
+            out.extend_from_slice(b"Content-Length: 0\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// What is known while the lines go by.
+struct Writer<'a> {
+    policy: &'a Policy,
+    to: &'a Outgoing<'a>,
+    named: Named<'a>,
+    /// Which of the configured headers the client sent too, by place.
+    met: u128,
+    host_written: bool,
+}
+
+impl Writer<'_> {
+    /// Writes what becomes of one of the client's lines. `None`: not a matter of policy.
+    fn field(&mut self, field: &Field<'_>, head: &RequestHead, out: &mut Vec<u8>) -> Option<Action> {
+        let name = field.name;
+        match name.len() {
+            4 if field.is("host") => {
+                encode::field("Host", self.policy.host().unwrap_or(self.to.host), out);
+                self.host_written = true;
+                return None;
+            }
+            6 if field.is("expect") && field.value.eq_ignore_ascii_case(b"100-continue") => {
+                return Some(Action::Dropped(Rule::Expect));
+            }
+            7 if field.is("trailer") => return Some(Action::Dropped(Rule::Trailer)),
+            14 if field.is("content-length") => {
+                // Written anew: leading zeros are one more thing that parsers read in different ways.
+                if let Framing::Length(length) = head.framing {
+                    out.extend_from_slice(name);
+                    out.extend_from_slice(b": ");
+                    encode::decimal(length, out);
+                    out.extend_from_slice(b"\r\n");
+                }
+                return None;
+            }
+            17 if field.is("transfer-encoding") => {
+                out.extend_from_slice(name);
+                out.extend_from_slice(b": chunked\r\n");
+                return None;
+            }
+            _ => {}
+        }
+        let action = self.judge(name);
+        match action {
+            Action::Passed | Action::Kept => out.extend_from_slice(field.line),
+            Action::Overwritten => {
+                if let Some(place) = self.policy.find(name) {
+                    out.extend_from_slice(self.policy.configured()[place].line());
+                }
+            }
+            Action::Added | Action::Dropped(_) => {}
+        }
+        Some(action)
+    }
+
+    fn judge(&mut self, name: &[u8]) -> Action {
+        if hop::is_hop_by_hop(name) {
+            return Action::Dropped(Rule::HopByHop);
+        }
+        if self.named.has(name) {
+            return Action::Dropped(Rule::NamedByConnection);
+        }
+        if self.policy.drops(name) {
+            return Action::Dropped(Rule::Configured);
+        }
+        if self.is_replaced(name) {
+            return Action::Dropped(Rule::Repeated);
+        }
+        let Some(place) = self.policy.find(name) else { return Action::Passed };
+        let is_first = self.met & (1 << place) == 0;
+        self.met |= 1 << place;
+        match (self.policy.configured()[place].is_forced(), is_first) {
+            (false, _) => Action::Kept,
+            (true, true) => Action::Overwritten,
+            (true, false) => Action::Dropped(Rule::Repeated),
+        }
+    }
+
+    fn is_replaced(&self, name: &[u8]) -> bool {
+        self.to.authorization.is_some() && name.eq_ignore_ascii_case(b"authorization")
+    }
+}
+
+/// Whether a request of this method without a body says so (RFC 9110 section 8.6).
+fn expects_content(method: &[u8]) -> bool {
+    matches!(method, b"POST" | b"PUT" | b"PATCH")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Configured;
+    use super::*;
+    use crate::h1::{Limits, RequestReader};
+
+    const TO: Outgoing<'_> = Outgoing { target: b"/v1", host: b"up", authorization: None };
+
+    fn write(policy: &Policy, request: &str, to: &Outgoing<'_>) -> (String, Vec<(String, Action)>) {
+        let read = RequestReader::default().read(request.as_bytes(), &Limits::REQUEST);
+        let head = read.expect("valid").expect("whole").0;
+        let (mut out, mut notes) = (Vec::new(), Vec::new());
+        policy.write_request(&head, to, &mut out, |name, action| {
+            notes.push((String::from_utf8_lossy(name).into_owned(), action));
+        });
+        (String::from_utf8(out).expect("text"), notes)
+    }
+
+    fn policy(force: bool) -> Policy {
+        let drop = ["X-Real-Ip".to_owned()];
+        let configured = ["Authorization", "X-B"].map(|name| Configured::new(name, b"ours", force));
+        Policy::new(&drop, configured.into(), None)
+    }
+
+    #[test]
+    fn lines_pass_as_they_came_and_in_order() {
+        let (out, _) = write(
+            &Policy::default(),
+            "GET /x HTTP/1.1\r\nb_c:  1 \r\nHOST: me\r\nA: 2\r\nb_C: 3\r\ncookie: a\r\ncookie: b\r\n\r\n",
+            &TO,
+        );
+        assert_eq!(out, "GET /v1 HTTP/1.1\r\nb_c:  1 \r\nHost: up\r\nA: 2\r\nb_C: 3\r\ncookie: a\r\ncookie: b\r\n\r\n");
+    }
+
+    #[test]
+    fn the_client_comes_first_or_the_operator_does() {
+        let request = "GET / HTTP/1.1\r\nHost: me\r\nauthorization: theirs\r\nAuthorization: again\r\n\r\n";
+        let (out, notes) = write(&policy(false), request, &TO);
+        assert_eq!(
+            out,
+            "GET /v1 HTTP/1.1\r\nHost: up\r\nauthorization: theirs\r\nAuthorization: again\r\nX-B: ours\r\n\r\n"
+        );
+        assert_eq!(notes[0].1, Action::Kept);
+        assert_eq!(notes[2], ("X-B".into(), Action::Added));
+        let (out, notes) = write(&policy(true), request, &TO);
+        assert_eq!(out, "GET /v1 HTTP/1.1\r\nHost: up\r\nAuthorization: ours\r\nX-B: ours\r\n\r\n");
+        assert_eq!((notes[0].1, notes[1].1), (Action::Overwritten, Action::Dropped(Rule::Repeated)));
+    }
+
+    #[test]
+    fn a_dropped_header_counts_as_absent() {
+        let drop = ["AUTHORIZATION".to_owned()];
+        let policy = Policy::new(&drop, vec![Configured::new("Authorization", b"ours", false)], None);
+        let (out, notes) =
+            write(&policy, "GET / HTTP/1.1\r\nHost: h\r\nAuthorization: a\r\nauthorization: b\r\n\r\n", &TO);
+        assert_eq!(out, "GET /v1 HTTP/1.1\r\nHost: up\r\nAuthorization: ours\r\n\r\n");
+        assert_eq!(notes[0].1, Action::Dropped(Rule::Configured));
+    }
+
+    #[test]
+    fn a_connection_option_cannot_strip_a_key() {
+        let request = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close, Authorization, Host, x-a\r\nAuthorization: a\r\nX-A: b\r\nKeep-Alive: 5\r\nTE: trailers\r\nUpgrade: h2c\r\nProxy-Authorization: p\r\n\r\n";
+        let (out, _) = write(&policy(false), request, &TO);
+        assert_eq!(out, "GET /v1 HTTP/1.1\r\nHost: up\r\nAuthorization: ours\r\nX-B: ours\r\n\r\n");
+    }
+
+    #[test]
+    fn framing_is_said_once_and_plainly() {
+        let write = |request: &str| write(&Policy::default(), request, &TO).0;
+        assert_eq!(
+            write("POST / HTTP/1.1\r\nHost: h\r\ncontent-length: 007\r\n\r\n"),
+            "POST /v1 HTTP/1.1\r\nHost: up\r\ncontent-length: 7\r\n\r\n"
+        );
+        assert_eq!(
+            write("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: CHUNKED\r\nTrailer: x\r\n\r\n"),
+            "POST /v1 HTTP/1.1\r\nHost: up\r\nTransfer-Encoding: chunked\r\n\r\n"
+        );
+        assert_eq!(
+            write("POST / HTTP/1.1\r\nHost: h\r\nConnection: content-length\r\nContent-Length: 1\r\n\r\n"),
+            "POST /v1 HTTP/1.1\r\nHost: up\r\nContent-Length: 1\r\n\r\n"
+        );
+        assert_eq!(
+            write("POST / HTTP/1.1\r\nHost: h\r\n\r\n"),
+            "POST /v1 HTTP/1.1\r\nHost: up\r\nContent-Length: 0\r\n\r\n"
+        );
+        assert_eq!(write("DELETE / HTTP/1.0\r\n\r\n"), "DELETE /v1 HTTP/1.1\r\nHost: up\r\n\r\n");
+        assert_eq!(
+            write("PUT / HTTP/1.1\r\nHost: h\r\nExpect: 100-Continue\r\nContent-Length: 1\r\n\r\n"),
+            "PUT /v1 HTTP/1.1\r\nHost: up\r\nContent-Length: 1\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn host_can_be_configured() {
+        let policy = Policy::new(&[], Vec::new(), Some(Secret::new(b"other".to_vec())));
+        assert_eq!(
+            write(&policy, "GET / HTTP/1.1\r\nHost: h\r\n\r\n", &TO).0,
+            "GET /v1 HTTP/1.1\r\nHost: other\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn a_password_in_the_url_replaces_every_other() {
+        let secret = Secret::new(b"Basic dTpw".to_vec());
+        let to = Outgoing { authorization: Some(&secret), ..TO };
+        let (out, _) = write(&policy(false), "GET / HTTP/1.1\r\nHost: h\r\nAuthorization: a\r\n\r\n", &to);
+        assert_eq!(out, "GET /v1 HTTP/1.1\r\nHost: up\r\nAuthorization: Basic dTpw\r\nX-B: ours\r\n\r\n");
+    }
+}

@@ -1,0 +1,286 @@
+//! One thread that formats lines and writes them.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use super::entry::{Entry, Id, Sent};
+use super::{json, pretty};
+use crate::ending::End;
+use crate::error::Kind;
+use crate::text::{Lang, Say, Speak};
+
+/// How many lines may wait to be written.
+const QUEUE: usize = 8192;
+/// How many lines are written at once.
+const BATCH: usize = 512;
+/// How long the writer rests after a batch, so that under load it is woken for many lines and not for each.
+const REST: Duration = Duration::from_millis(3);
+
+/// The way to the writer.
+#[derive(Clone)]
+pub struct Log {
+    queue: SyncSender<Line>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// What is written. Everything is formatted by the writer.
+pub enum Line {
+    /// The block of a request that goes out.
+    Sent {
+        /// What becomes of it.
+        sent: Box<Sent>,
+        /// Its name.
+        id: Id,
+        /// The language.
+        lang: Lang,
+    },
+    /// The status of an answer.
+    Answered {
+        /// The status.
+        status: u16,
+        /// The key of the route.
+        route: Option<Arc<str>>,
+        /// From the request's head to the answer's.
+        took: Duration,
+        /// Its name.
+        id: Id,
+        /// The language.
+        lang: Lang,
+    },
+    /// Why the proxy answered by itself.
+    Failed {
+        /// What went wrong.
+        kind: Kind,
+        /// What only the log says.
+        detail: Option<Box<str>>,
+        /// Its name.
+        id: Id,
+        /// The language.
+        lang: Lang,
+    },
+    /// An answer that did not end well.
+    Broken {
+        /// How it ended.
+        end: End,
+        /// The key of the route.
+        route: Option<Arc<str>>,
+        /// Its name.
+        id: Id,
+        /// How long it took.
+        took: Duration,
+        /// The language.
+        lang: Lang,
+    },
+    /// A whole exchange, as JSON.
+    Ended {
+        /// All that is known of it.
+        entry: Box<Entry>,
+    },
+    /// A notice on standard output.
+    Notice(String),
+    /// A warning or an error on standard error.
+    Alarm(String),
+    /// The last line: the writer says when it has written all that came before, and ends.
+    Last(SyncSender<()>),
+}
+
+/// Where lines go. Both may be the same.
+pub struct Output {
+    /// The request log and notices.
+    pub out: Box<dyn Write + Send>,
+    /// Warnings and errors.
+    pub err: Box<dyn Write + Send>,
+}
+
+impl Output {
+    /// The console of the process.
+    #[must_use]
+    pub fn console() -> Self {
+        Self { out: Box::new(io::stdout()), err: Box::new(io::stderr()) }
+    }
+}
+
+impl Log {
+    /// Starts the writer.
+    ///
+    /// # Errors
+    /// No thread can be had.
+    pub fn start(output: Output, lang: Lang) -> io::Result<Self> {
+        let (queue, lines) = sync_channel(QUEUE);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let mut writer = Writer { output, dropped: Arc::clone(&dropped), lang, out: String::new(), err: String::new() };
+        thread::Builder::new().name("log".to_owned()).spawn(move || writer.run(&lines))?;
+        Ok(Self { queue, dropped })
+    }
+
+    /// Puts a line into the queue, or drops it if there is no room. Never waits.
+    pub fn write(&self, line: Line) {
+        if self.queue.try_send(line).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A notice on standard output.
+    pub fn notice(&self, lang: Lang, say: &Say<'_>) {
+        self.write(Line::Notice(say.in_lang(lang).to_string()));
+    }
+
+    /// A warning or an error on standard error.
+    pub fn alarm(&self, lang: Lang, say: &Say<'_>) {
+        self.write(Line::Alarm(say.in_lang(lang).to_string()));
+    }
+
+    /// Waits until everything is written, but not longer than this: an output that nobody reads must not hold up
+    /// the end.
+    pub fn finish(&self, patience: Duration) {
+        let (done, wait) = sync_channel(1);
+        // The queue may be full because the output is stuck: then the wait below says so.
+        if self.queue.try_send(Line::Last(done)).is_ok() {
+            let _: Result<(), RecvTimeoutError> = wait.recv_timeout(patience);
+        }
+    }
+}
+
+struct Writer {
+    output: Output,
+    dropped: Arc<AtomicU64>,
+    lang: Lang,
+    out: String,
+    err: String,
+}
+
+impl Writer {
+    fn run(&mut self, lines: &Receiver<Line>) {
+        while let Ok(first) = lines.recv() {
+            let mut last = self.format(first);
+            for _ in 1..BATCH {
+                match lines.try_recv() {
+                    Ok(line) => last = last.or(self.format(line)),
+                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+                }
+            }
+            let dropped = self.dropped.swap(0, Ordering::Relaxed);
+            if dropped > 0 {
+                push(&mut self.err, &Say::LinesDropped(dropped).in_lang(self.lang));
+            }
+            self.flush();
+            if let Some(done) = last {
+                let _ = done.try_send(());
+                return;
+            }
+            #[expect(clippy::disallowed_methods, reason = "this thread is the writer's own, and a rest is meant")]
+            thread::sleep(REST);
+        }
+    }
+
+    fn format(&mut self, line: Line) -> Option<SyncSender<()>> {
+        match line {
+            Line::Sent { sent, id, lang } => pretty::sent(&sent, id, lang, &mut self.out),
+            Line::Answered { status, route, took, id, lang } => {
+                pretty::answered(status, route.as_deref(), took, id, lang, &mut self.out);
+            }
+            Line::Failed { kind, detail, id, lang } => {
+                let to = if pretty::is_for_stderr(kind) { &mut self.err } else { &mut self.out };
+                pretty::failed(kind, detail.as_deref(), id, lang, to);
+            }
+            Line::Broken { end, route, id, took, lang } => {
+                pretty::broken(end, route.as_deref(), took, id, lang, &mut self.out);
+            }
+            Line::Ended { entry } => json::ended(&entry, &mut self.out),
+            Line::Notice(text) => push(&mut self.out, &text),
+            Line::Alarm(text) => push(&mut self.err, &text),
+            Line::Last(done) => return Some(done),
+        }
+        None
+    }
+
+    /// An output that is closed or full is no reason to stop: the proxy goes on without its log.
+    fn flush(&mut self) {
+        for (text, to) in [(&mut self.out, &mut self.output.out), (&mut self.err, &mut self.output.err)] {
+            if !text.is_empty() {
+                let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+                text.clear();
+            }
+        }
+    }
+}
+
+fn push(to: &mut String, text: &dyn std::fmt::Display) {
+    use std::fmt::Write;
+    // Writing to a string does not fail.
+    let _ = writeln!(to, "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Sender, channel};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("not poisoned").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Takes nothing before it is told to.
+    struct Stuck {
+        started: Sender<()>,
+        go: Receiver<()>,
+    }
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.started.send(());
+            let _ = self.go.recv();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_go_where_they_belong_before_the_end() {
+        let (out, err) = (Shared::default(), Shared::default());
+        let output = Output { out: Box::new(out.clone()), err: Box::new(err.clone()) };
+        let log = Log::start(output, Lang::En).expect("a thread");
+        log.write(Line::Notice("one".into()));
+        log.write(Line::Alarm("two".into()));
+        log.finish(Duration::from_secs(10));
+        assert_eq!(out.0.lock().expect("not poisoned").as_slice(), b"one\n");
+        assert_eq!(err.0.lock().expect("not poisoned").as_slice(), b"two\n");
+    }
+
+    #[test]
+    fn a_stuck_output_costs_lines_and_no_time() {
+        let ((started, has_started), (go, wait)) = (channel(), channel());
+        let err = Shared::default();
+        let output = Output { out: Box::new(Stuck { started, go: wait }), err: Box::new(err.clone()) };
+        let log = Log::start(output, Lang::En).expect("a thread");
+        log.write(Line::Notice("first".into()));
+        has_started.recv().expect("the writer writes");
+        for _ in 0..QUEUE + 5 {
+            log.write(Line::Notice("x".into()));
+        }
+        log.finish(Duration::ZERO);
+        drop(go);
+        while !err.0.lock().expect("not poisoned").starts_with("⚠️  5 log lines were dropped".as_bytes()) {
+            thread::yield_now();
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What is known of each exchange, and where it is written down.
+//!
+//! A [`Record`] is opened when an exchange begins and files itself when it goes, however that comes about, so that
+//! no exchange is forgotten. Lines are formatted and written by one thread of their own: a request never waits for a
+//! terminal, and where the output is read too slowly, lines are dropped and counted.
+
+mod entry;
+mod json;
+mod log;
+mod pretty;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+pub use entry::{Change, Entry, Forwarded, Id, Sent};
+pub use log::{Line, Log, Output};
+
+use crate::ending::End;
+use crate::error::{Error, Kind};
+use crate::text::Lang;
+
+/// How requests are logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Style {
+    /// The language of what people read.
+    pub lang: Lang,
+    /// For people or for programs.
+    pub format: Format,
+}
+
+/// The shape of the request log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Blocks of lines, for people.
+    Pretty,
+    /// One JSON object a line, for programs.
+    Json,
+}
+
+/// The record of one exchange. Without a style nothing is written down.
+pub struct Record {
+    open: Option<Open>,
+}
+
+struct Open {
+    entry: Box<Entry>,
+    log: Log,
+    style: Style,
+}
+
+impl Record {
+    /// Opens the record of an exchange; `style` is `None` where requests are not logged.
+    #[must_use]
+    pub fn open(log: &Log, style: Option<Style>, id: Id, peer: SocketAddr, began: Instant) -> Self {
+        let open = |style| Open { entry: Box::new(Entry::new(id, peer, began)), log: log.clone(), style };
+        Self { open: style.map(open) }
+    }
+
+    /// Whether anything is written down. What is costly to find out need not be where nothing is.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Whether the steps of a request are written down one by one.
+    #[must_use]
+    pub fn is_pretty(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.style.format == Format::Pretty)
+    }
+
+    /// Adds what the request asked for.
+    pub fn request(&mut self, method: &[u8], target: &[u8]) {
+        if let Some(open) = &mut self.open {
+            open.entry.method = Some(method.into());
+            open.entry.target = Some(target.into());
+        }
+    }
+
+    /// Adds which route was taken.
+    pub fn route(&mut self, route: &Arc<str>) {
+        if let Some(open) = &mut self.open {
+            open.entry.route = Some(Arc::clone(route));
+        }
+    }
+
+    /// Adds where the request goes.
+    pub fn upstream(&mut self, upstream: &Arc<str>) {
+        if let Some(open) = &mut self.open {
+            open.entry.upstream = Some(Arc::clone(upstream));
+        }
+    }
+
+    /// Writes the block that says what becomes of the request, in one piece.
+    pub fn sent(&mut self, sent: impl FnOnce() -> Sent) {
+        if let Some(open) = self.open.as_ref().filter(|open| open.style.format == Format::Pretty) {
+            let sent = Box::new(sent());
+            open.log.write(Line::Sent { sent, id: open.entry.id, lang: open.style.lang });
+        }
+    }
+
+    /// Notes the status of the answer, whose head is here.
+    pub fn answered(&mut self, status: u16) {
+        let Some(open) = &mut self.open else { return };
+        let entry = &mut open.entry;
+        entry.status = Some(status);
+        entry.time_to_first_byte = Some(entry.began.elapsed());
+        if open.style.format == Format::Pretty {
+            let route = entry.route.clone();
+            let took = entry.began.elapsed();
+            open.log.write(Line::Answered { status, route, took, id: entry.id, lang: open.style.lang });
+        }
+    }
+
+    /// Notes why the proxy answers by itself.
+    pub fn failed(&mut self, error: &Error) {
+        let Some(open) = &mut self.open else { return };
+        open.entry.code = Some(error.kind().code());
+        open.entry.end = Some(error.kind().into());
+        if open.style.format == Format::Pretty && error.kind() != Kind::RouteNotFound {
+            let detail = error.log_detail().map(Into::into);
+            open.log.write(Line::Failed { kind: error.kind(), detail, id: open.entry.id, lang: open.style.lang });
+        }
+    }
+
+    /// Notes what went by.
+    pub fn carried(&mut self, bytes_in: u64, bytes_out: u64, longest_silence: Duration) {
+        if let Some(open) = &mut self.open {
+            open.entry.bytes_in = bytes_in;
+            open.entry.bytes_out = bytes_out;
+            open.entry.longest_silence = longest_silence;
+        }
+    }
+
+    /// Notes how the exchange ended.
+    pub fn ended(&mut self, end: End) {
+        if let Some(open) = &mut self.open {
+            open.entry.end = Some(end);
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let Some(Open { mut entry, log, style }) = self.open.take() else { return };
+        // Whoever goes without a word was cut off.
+        let end = *entry.end.get_or_insert(End::Drained);
+        entry.duration = entry.began.elapsed();
+        match style.format {
+            Format::Json => log.write(Line::Ended { entry }),
+            Format::Pretty if end != End::Done && end != End::Refused && entry.code.is_none() => {
+                log.write(Line::Broken {
+                    end,
+                    route: entry.route.clone(),
+                    id: entry.id,
+                    took: entry.duration,
+                    lang: style.lang,
+                });
+            }
+            Format::Pretty => {}
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! One direction of an exchange: bytes from one wire to the other, each written as soon as it is there.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::outbox::Outbox;
+use crate::h1::{Body, Step, Violation, encode};
+use crate::wire::{BUFFER_SIZE, Wire};
+
+/// One direction. Nothing more is read before all that was read has been written: whoever reads slowly slows the
+/// other side down, and at most one buffer is held.
+pub struct Flow {
+    /// Bytes of ours that go first: a head, or chunks made here.
+    out: Outbox,
+    body: Body,
+    makes_chunks: bool,
+    max_payload: Option<u64>,
+    /// How many of the first bytes of the source's input are checked and wait to be written.
+    passing: usize,
+    ended: bool,
+    /// Whether anything went out that is not in `out` any more.
+    streamed: bool,
+    waits_for: Side,
+    last_progress: Instant,
+    last_arrival: Instant,
+    longest_silence: Duration,
+}
+
+/// The two ends of a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Where bytes come from.
+    Source,
+    /// Where they go.
+    Sink,
+}
+
+/// Why a flow broke off.
+#[derive(Debug)]
+pub enum Broken {
+    /// The source ended inside the body, or failed.
+    Source(io::Error),
+    /// The sink takes no more.
+    Sink(io::Error),
+    /// The framing is broken.
+    Framing(Violation),
+    /// The body is larger than its limit.
+    TooLarge,
+}
+
+impl Flow {
+    /// A flow of this body behind these bytes of ours.
+    #[must_use]
+    pub fn new(out: Outbox, body: Body) -> Self {
+        let now = Instant::now();
+        Self {
+            out,
+            body,
+            makes_chunks: false,
+            max_payload: None,
+            passing: 0,
+            ended: false,
+            streamed: false,
+            waits_for: Side::Source,
+            last_progress: now,
+            last_arrival: now,
+            longest_silence: Duration::ZERO,
+        }
+    }
+
+    /// Puts the body into chunks of our own: its end is then visible to the recipient.
+    #[must_use]
+    pub fn making_chunks(mut self, makes_chunks: bool) -> Self {
+        self.makes_chunks = makes_chunks;
+        self
+    }
+
+    /// Breaks the flow off when its content exceeds this many bytes.
+    #[must_use]
+    pub fn with_limit(mut self, max_payload: Option<u64>) -> Self {
+        self.max_payload = max_payload;
+        self
+    }
+
+    /// Puts the bytes of the body that have already arrived behind ours, so that one write takes both.
+    ///
+    /// # Errors
+    /// [`Broken::Framing`] and [`Broken::TooLarge`].
+    pub fn preload(&mut self, source: &mut Wire) -> Result<(), Broken> {
+        while self.out.len() < BUFFER_SIZE {
+            match self.step(source)? {
+                Step::Pass(length) => {
+                    self.out.extend(&source.input.filled()[..length]);
+                    source.input.consume(length);
+                    self.passing = 0;
+                }
+                Step::Skip(_) => {}
+                Step::Starved | Step::Done => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves what can be moved. Ready when the body is over and all of it is written.
+    pub fn poll(&mut self, cx: &mut Context<'_>, source: &mut Wire, sink: &mut Wire) -> Poll<Result<(), Broken>> {
+        loop {
+            self.waits_for = Side::Sink;
+            if !self.out.is_empty() {
+                ready!(self.out.poll_write(cx, sink)).map_err(Broken::Sink)?;
+                self.progress();
+                continue;
+            }
+            if self.passing > 0 {
+                let bytes = &source.input.filled()[..self.passing];
+                let length = ready!(sink.poll_write(cx, bytes)).map_err(Broken::Sink)?;
+                source.input.consume(length);
+                self.passing -= length;
+                self.streamed = true;
+                self.progress();
+                continue;
+            }
+            if self.ended {
+                return sink.poll_flush(cx).map_err(Broken::Sink);
+            }
+            match self.step(source)? {
+                Step::Pass(_) | Step::Skip(_) => {}
+                Step::Done => self.ended = true,
+                Step::Starved => {
+                    // What a TLS session still holds goes out while we wait; that it waits too holds up nothing.
+                    let _ = sink.poll_flush(cx).map_err(Broken::Sink)?;
+                    self.waits_for = Side::Source;
+                    match ready!(source.poll_fill(cx)) {
+                        Ok(0) if self.body.may_end_here() => self.end_with_source(),
+                        Ok(0) => return Poll::Ready(Err(Broken::Source(io::ErrorKind::UnexpectedEof.into()))),
+                        Ok(_) => self.arrival(),
+                        Err(error) => return Poll::Ready(Err(Broken::Source(error))),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether all of the body is written.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.ended && self.out.is_empty() && self.passing == 0
+    }
+
+    /// Whether all of the body has been taken out of the source's input.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        self.body.is_done() && self.passing == 0
+    }
+
+    /// Whether all that ever went out can go out again, and did so as one piece.
+    #[must_use]
+    pub fn is_repeatable(&self) -> bool {
+        !self.streamed && self.is_read()
+    }
+
+    /// Whether nothing at all has gone out.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        !self.streamed && self.out.is_untouched()
+    }
+
+    /// Begins again with the first byte, to another sink. Only for what [`Flow::is_repeatable`] or
+    /// [`Flow::is_untouched`] allows.
+    pub fn rewind(&mut self) {
+        self.out.rewind();
+        self.ended = false;
+        self.progress();
+    }
+
+    /// Frees what was kept for a repetition.
+    pub fn forget(&mut self) {
+        if self.out.is_empty() {
+            self.out.forget();
+        }
+    }
+
+    /// For which side the flow waits, and since when.
+    #[must_use]
+    pub fn waits_for(&self) -> (Side, Instant) {
+        (self.waits_for, self.last_progress)
+    }
+
+    /// The longest time between two arrivals.
+    #[must_use]
+    pub fn longest_silence(&self) -> Duration {
+        self.longest_silence
+    }
+
+    /// How much content has gone by.
+    #[must_use]
+    pub fn payload(&self) -> u64 {
+        self.body.payload()
+    }
+
+    /// Takes the next run of the body. What is to be passed is left in the input and owed; the rest is gone.
+    fn step(&mut self, source: &mut Wire) -> Result<Step, Broken> {
+        let step = self.body.step(source.input.filled()).map_err(Broken::Framing)?;
+        if self.max_payload.is_some_and(|max| self.body.payload() > max) {
+            return Err(Broken::TooLarge);
+        }
+        match step {
+            Step::Pass(length) if self.makes_chunks => {
+                self.out.make(|out| encode::chunk(&source.input.filled()[..length], out));
+                source.input.consume(length);
+                self.streamed = true;
+                return Ok(Step::Skip(length));
+            }
+            Step::Pass(length) => self.passing = length,
+            Step::Skip(length) => source.input.consume(length),
+            Step::Starved | Step::Done => {}
+        }
+        Ok(step)
+    }
+
+    fn end_with_source(&mut self) {
+        if self.makes_chunks {
+            self.out.make(|out| out.extend_from_slice(encode::LAST_CHUNK));
+        }
+        self.ended = true;
+    }
+
+    fn progress(&mut self) {
+        self.last_progress = Instant::now();
+    }
+
+    fn arrival(&mut self) {
+        let now = Instant::now();
+        self.longest_silence = self.longest_silence.max(now - self.last_arrival);
+        (self.last_arrival, self.last_progress) = (now, now);
+    }
+}

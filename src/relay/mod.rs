@@ -1,0 +1,456 @@
+//! Between client and upstream: both directions at once, every byte when it arrives, every wait with a limit.
+//!
+//! A [`Relay`] carries one exchange from the request's first byte that is sent to the answer's last. It works in two
+//! parts: [`Relay::answer_head`] sends the request and waits for the head of the answer; the caller looks at it and
+//! says what goes to the client; [`Relay::answer_body`] carries the rest. In both the client is watched: one that
+//! leaves ends the exchange at once, since somebody pays for what the upstream goes on to say.
+
+mod flow;
+mod outbox;
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+pub use flow::{Broken, Flow, Side};
+pub use outbox::Outbox;
+
+use crate::deadline::{Deadline, earlier};
+use crate::error::Limit;
+use crate::h1::{self, ResponseHead, ResponseReader, Violation, encode};
+use crate::wire::Wire;
+
+/// How many interim answers an upstream may send before its final one, and how many bytes they may have in all.
+const MAX_INTERIM: usize = 16;
+const MAX_INTERIM_BYTES: usize = 8 * 1024;
+/// How many bytes of a next request are read ahead while this exchange runs. Reading is how a client's end is seen.
+const READ_AHEAD: usize = 16 * 1024;
+/// How often a client is looked at of which so much has been read ahead that its end cannot be read.
+const UNREAD_CLIENT_CHECK: Duration = Duration::from_millis(50);
+
+/// The time limits of an exchange. `None`: no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a connection: name, TCP, proxy and TLS together.
+    pub connect: Option<Duration>,
+    /// From the last byte of the request to the head of the answer.
+    pub first_byte: Option<Duration>,
+    /// For silence inside an answer, and for an upstream that takes no more of the request.
+    pub idle: Option<Duration>,
+    /// For the whole exchange.
+    pub total: Option<Duration>,
+}
+
+/// The limits that hold for the client's side of an exchange. `None`: no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientLimits {
+    /// For silence inside the request's body.
+    pub body_timeout: Option<Duration>,
+    /// For a client that does not read.
+    pub write_timeout: Option<Duration>,
+    /// The largest body of a request, in bytes.
+    pub max_body: Option<u64>,
+}
+
+/// How the client knows that an answer is whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ends {
+    /// By its framing.
+    Itself,
+    /// By the end of the connection.
+    WithConnection,
+}
+
+/// Why an exchange broke off.
+#[derive(Debug)]
+pub enum Break {
+    /// The client left.
+    ClientGone,
+    /// The client does not read.
+    ClientStalled,
+    /// The client was silent inside its request's body.
+    RequestTimeout,
+    /// The framing of the request's body is broken.
+    BadBody(Violation),
+    /// The request's body is larger than its limit.
+    BodyTooLarge,
+    /// The upstream closed the connection before its answer was whole.
+    UpstreamClosed(io::Error),
+    /// What the upstream sent is no valid answer.
+    BadAnswer(BadAnswer),
+    /// A time limit ran out.
+    Timeout(Limit),
+}
+
+/// What is wrong with an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadAnswer {
+    /// It is not HTTP/1.1, or exceeds a limit.
+    Violation(Violation),
+    /// 101 without a request to switch protocols.
+    UnaskedSwitch,
+    /// Interim answers without end.
+    TooManyInterim,
+}
+
+impl fmt::Display for BadAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Violation(violation) => violation.fmt(f),
+            Self::UnaskedSwitch => f.write_str("101 without a request to switch protocols (RFC 9110 section 15.2.2)"),
+            Self::TooManyInterim => f.write_str("too many interim answers"),
+        }
+    }
+}
+
+/// One exchange between two wires.
+pub struct Relay<'a> {
+    client: &'a mut Wire,
+    deadline: &'a mut Deadline,
+    request: Flow,
+    /// The upstream takes no more of the request. It may still answer.
+    request_abandoned: bool,
+    /// The client waits to be told to send its body (RFC 9110 section 10.1.1). It is told once there is a connection
+    /// to send it on, and by us: an upstream that does not know of this would cost the client a second.
+    continue_is_due: bool,
+    /// Bytes of an answer have arrived.
+    answer_begun: bool,
+    /// Interim answers on their way to the client.
+    interim: Outbox,
+    passes_interim: bool,
+    to_head: bool,
+    timeouts: Timeouts,
+    client_limits: ClientLimits,
+    total_at: Option<Instant>,
+}
+
+/// What a relay needs to know of the request besides its bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Nature {
+    /// Whether it is a HEAD request, whose answer has no body.
+    pub to_head: bool,
+    /// Whether the client waits to be told to send its body.
+    pub expects_continue: bool,
+    /// Whether the client understands interim answers: HTTP/1.1 and above.
+    pub understands_interim: bool,
+    /// When its head had arrived.
+    pub began: Instant,
+}
+
+impl<'a> Relay<'a> {
+    /// A relay for a request whose bytes `request` is to send.
+    pub fn new(
+        client: &'a mut Wire,
+        deadline: &'a mut Deadline,
+        request: Flow,
+        nature: Nature,
+        timeouts: Timeouts,
+        client_limits: ClientLimits,
+    ) -> Self {
+        Self {
+            client,
+            deadline,
+            request,
+            request_abandoned: false,
+            continue_is_due: nature.expects_continue,
+            answer_begun: false,
+            interim: Outbox::default(),
+            passes_interim: nature.understands_interim,
+            to_head: nature.to_head,
+            timeouts,
+            client_limits,
+            total_at: timeouts.total.map(|total| nature.began + total),
+        }
+    }
+
+    /// Lets something happen that needs no bytes of either side, for as long as the client stays and `limit` lasts.
+    ///
+    /// # Errors
+    /// [`Break::ClientGone`], and [`Break::Timeout`] with [`Limit::Connect`] or [`Limit::Total`].
+    pub async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Break> {
+        let mut work = pin!(work);
+        let connect_at = self.timeouts.connect.map(|connect| Instant::now() + connect);
+        let total_at = self.total_at;
+        poll_fn(|cx| {
+            if let Poll::Ready(result) = work.as_mut().poll(cx) {
+                return Poll::Ready(Ok(result));
+            }
+            self.poll_client(cx)?;
+            self.deadline.set(earlier(connect_at, total_at));
+            self.deadline.poll(cx).map(|()| {
+                let connect_ran_out = connect_at.is_some_and(|at| at <= Instant::now());
+                Err(Break::Timeout(if connect_ran_out { Limit::Connect } else { Limit::Total }))
+            })
+        })
+        .await
+    }
+
+    /// Sends the request, and gives the head of the final answer once it has arrived.
+    ///
+    /// # Errors
+    /// Whatever breaks the exchange off before that.
+    pub async fn answer_head(&mut self, upstream: &mut Wire) -> Result<ResponseHead, Break> {
+        if std::mem::take(&mut self.continue_is_due) {
+            self.interim.extend(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        let mut answers = Answers { reader: ResponseReader::default(), interim: 0, interim_bytes: 0 };
+        poll_fn(|cx| {
+            self.poll_request(cx, upstream)?;
+            let head = self.poll_head(cx, upstream, &mut answers)?;
+            // Interim answers go out whether they wait or not; nothing else is written before they are.
+            let _ = self.poll_interim(cx)?;
+            if let Poll::Ready(head) = head {
+                return Poll::Ready(Ok(head));
+            }
+            self.poll_client(cx)?;
+            let answer_wait = match self.timeouts.first_byte {
+                Some(limit) if !self.sends() => Some(self.request.waits_for().1 + limit),
+                _ => None,
+            };
+            self.poll_overdue(cx, (answer_wait, Overdue::Upstream(Limit::FirstByte)))
+        })
+        .await
+    }
+
+    /// Sends `answer`, which begins with the head, and all that comes after it. Returns when the last byte of the
+    /// answer is written, even if the client has not sent all of its request: see [`Relay::is_request_sent`].
+    ///
+    /// # Errors
+    /// Whatever breaks the exchange off before that. The head may have reached the client.
+    pub async fn answer_body(&mut self, upstream: &mut Wire, answer: &mut Flow, ends: Ends) -> Result<(), Break> {
+        self.client.set_end_would_lie(ends == Ends::WithConnection);
+        let result = self.carry_body(upstream, answer).await;
+        if result.is_ok() {
+            self.client.set_end_would_lie(false);
+        }
+        result
+    }
+
+    async fn carry_body(&mut self, upstream: &mut Wire, answer: &mut Flow) -> Result<(), Break> {
+        self.request.forget();
+        answer.preload(upstream).map_err(broken_answer)?;
+        poll_fn(|cx| {
+            self.poll_request(cx, upstream)?;
+            if self.poll_interim(cx)?.is_ready() {
+                if let Poll::Ready(result) = answer.poll(cx, upstream, self.client) {
+                    return Poll::Ready(result.map_err(broken_answer));
+                }
+            }
+            self.poll_client(cx)?;
+            let (side, since) = answer.waits_for();
+            let (limit, overdue) = match side {
+                Side::Source => (self.timeouts.idle, Overdue::Upstream(Limit::Idle)),
+                Side::Sink => (self.client_limits.write_timeout, Overdue::ClientReads),
+            };
+            self.poll_overdue(cx, (limit.map(|limit| since + limit), overdue))
+        })
+        .await
+    }
+
+    /// Whether the whole request has been sent.
+    #[must_use]
+    pub fn is_request_sent(&self) -> bool {
+        self.request.is_finished()
+    }
+
+    /// Whether all of the request has been taken out of the client's input, sent or not.
+    #[must_use]
+    pub fn is_request_read(&self) -> bool {
+        self.request.is_read()
+    }
+
+    /// How much of the request's content has gone by.
+    #[must_use]
+    pub fn request_payload(&self) -> u64 {
+        self.request.payload()
+    }
+
+    /// Whether the request can be sent again after its connection died before an answer: nothing of it had gone
+    /// out, or it does no harm to say it twice and all of it is still at hand.
+    #[must_use]
+    pub fn can_repeat(&self, is_idempotent: bool) -> bool {
+        !self.answer_begun && (self.request.is_untouched() || (is_idempotent && self.request.is_repeatable()))
+    }
+
+    /// Prepares to send the request again, to another upstream connection.
+    pub fn repeat(&mut self) {
+        self.request.rewind();
+        self.request_abandoned = false;
+    }
+
+    fn sends(&self) -> bool {
+        !self.request_abandoned && !self.request.is_finished()
+    }
+
+    fn poll_request(&mut self, cx: &mut Context<'_>, upstream: &mut Wire) -> Result<(), Break> {
+        if !self.sends() {
+            return Ok(());
+        }
+        match self.request.poll(cx, self.client, upstream) {
+            Poll::Pending | Poll::Ready(Ok(())) => Ok(()),
+            Poll::Ready(Err(Broken::Source(_))) => Err(Break::ClientGone),
+            Poll::Ready(Err(Broken::Framing(violation))) => Err(Break::BadBody(violation)),
+            Poll::Ready(Err(Broken::TooLarge)) => Err(Break::BodyTooLarge),
+            Poll::Ready(Err(Broken::Sink(_))) => {
+                // It may have answered before it closed, to say why it takes no more.
+                self.request_abandoned = true;
+                Ok(())
+            }
+        }
+    }
+
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        upstream: &mut Wire,
+        answers: &mut Answers,
+    ) -> Poll<Result<ResponseHead, Break>> {
+        loop {
+            let limits = &h1::Limits::RESPONSE;
+            let read = answers.reader.read(upstream.input.filled(), self.to_head, limits).map_err(bad_answer)?;
+            if let Some((head, length)) = read {
+                if !head.is_interim() {
+                    upstream.input.consume(length);
+                    return Poll::Ready(Ok(head));
+                }
+                answers.count(&head, length)?;
+                // 100 was ours to say, and 102 only says that the upstream is alive.
+                if self.passes_interim && head.status == 103 {
+                    self.interim.make(|out| early_hints(&head, out));
+                }
+                upstream.input.consume(length);
+                continue;
+            }
+            match std::task::ready!(upstream.poll_fill(cx)) {
+                Ok(0) => return Poll::Ready(Err(Break::UpstreamClosed(io::ErrorKind::UnexpectedEof.into()))),
+                Ok(_) => self.answer_begun = true,
+                Err(error) => return Poll::Ready(Err(Break::UpstreamClosed(error))),
+            }
+        }
+    }
+
+    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Break>> {
+        self.interim.poll_write(cx, self.client).map_err(|_| Break::ClientGone)
+    }
+
+    /// Sees the client's end. While its request is being read, the reading does that.
+    fn poll_client(&mut self, cx: &mut Context<'_>) -> Result<(), Break> {
+        if self.sends() && self.request.waits_for().0 == Side::Source {
+            return Ok(());
+        }
+        while self.reads_ahead() {
+            if self.request_abandoned {
+                // Nobody waits for the rest of the request, but a client that cannot send it on would not read either.
+                self.client.input.clear();
+            }
+            match self.client.poll_fill(cx) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(0) | Err(_)) => return Err(Break::ClientGone),
+                Poll::Ready(Ok(_)) => {}
+            }
+        }
+        if self.client.has_ended() { Err(Break::ClientGone) } else { Ok(()) }
+    }
+
+    fn reads_ahead(&self) -> bool {
+        self.request_abandoned || self.client.input.len() < READ_AHEAD
+    }
+
+    /// Pending until a limit has run out, then the error that names it.
+    fn poll_overdue<T>(&mut self, cx: &mut Context<'_>, answer: (Option<Instant>, Overdue)) -> Poll<Result<T, Break>> {
+        let waits = [(self.total_at, Overdue::Upstream(Limit::Total)), self.request_wait(), answer];
+        let mut next = waits.iter().fold(None, |next, (at, _)| earlier(next, *at));
+        if !self.reads_ahead() {
+            next = earlier(next, Some(Instant::now() + UNREAD_CLIENT_CHECK));
+        }
+        self.deadline.set(next);
+        std::task::ready!(self.deadline.poll(cx));
+        let now = Instant::now();
+        match waits.into_iter().find(|(at, _)| at.is_some_and(|at| at <= now)) {
+            Some((_, overdue)) => Poll::Ready(Err(overdue.into())),
+            None => {
+                // Time to look at the client again.
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Until when the request may stand still.
+    fn request_wait(&self) -> (Option<Instant>, Overdue) {
+        let (side, since) = self.request.waits_for();
+        let (limit, overdue) = match side {
+            _ if !self.sends() => (None, Overdue::ClientSends),
+            Side::Source => (self.client_limits.body_timeout, Overdue::ClientSends),
+            Side::Sink => (self.timeouts.idle, Overdue::Upstream(Limit::Idle)),
+        };
+        (limit.map(|limit| since + limit), overdue)
+    }
+}
+
+/// Who has kept the others waiting for too long.
+#[derive(Debug, Clone, Copy)]
+enum Overdue {
+    Upstream(Limit),
+    ClientSends,
+    ClientReads,
+}
+
+impl From<Overdue> for Break {
+    fn from(overdue: Overdue) -> Self {
+        match overdue {
+            Overdue::Upstream(limit) => Self::Timeout(limit),
+            Overdue::ClientSends => Self::RequestTimeout,
+            Overdue::ClientReads => Self::ClientStalled,
+        }
+    }
+}
+
+/// The heads that have arrived so far.
+struct Answers {
+    reader: ResponseReader,
+    interim: usize,
+    interim_bytes: usize,
+}
+
+impl Answers {
+    fn count(&mut self, head: &ResponseHead, length: usize) -> Result<(), Break> {
+        self.reader = ResponseReader::default();
+        self.interim += 1;
+        self.interim_bytes += length;
+        if head.status == 101 {
+            return Err(Break::BadAnswer(BadAnswer::UnaskedSwitch));
+        }
+        if self.interim > MAX_INTERIM || self.interim_bytes > MAX_INTERIM_BYTES {
+            return Err(Break::BadAnswer(BadAnswer::TooManyInterim));
+        }
+        Ok(())
+    }
+}
+
+/// Of early hints only the links pass (RFC 8297 section 2); nothing else in an interim answer means anything.
+fn early_hints(head: &ResponseHead, out: &mut Vec<u8>) {
+    encode::status_line(head.status, head.reason(), out);
+    for field in head.fields.iter().filter(|field| field.is("link")) {
+        out.extend_from_slice(field.line);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn bad_answer(violation: Violation) -> Break {
+    Break::BadAnswer(BadAnswer::Violation(violation))
+}
+
+fn broken_answer(broken: Broken) -> Break {
+    match broken {
+        Broken::Source(error) => Break::UpstreamClosed(error),
+        Broken::Sink(_) => Break::ClientGone,
+        Broken::Framing(violation) => bad_answer(violation),
+        Broken::TooLarge => unreachable!("answers have no limit"),
+    }
+}

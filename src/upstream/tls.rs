@@ -1,0 +1,160 @@
+//! TLS to upstreams: whom we trust, and sessions that are taken up again.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::origin::Host;
+
+/// How TLS is spoken to upstreams. Sessions are resumed among all that share one value.
+pub struct Tls {
+    config: Arc<ClientConfig>,
+    trust: Trust,
+}
+
+/// Whose certificates are accepted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trust {
+    /// Bundles that stand in the place of the built-in and the system's roots: `SSL_CERT_FILE`, `REQUESTS_CA_BUNDLE`
+    /// and their kin, which everywhere else mean just that.
+    pub instead: Vec<PathBuf>,
+    /// What is trusted besides: the operator's own authorities, as PEM.
+    pub besides: Option<Vec<u8>>,
+}
+
+/// Environment variables that name a bundle of trusted certificates, as OpenSSL, Python's requests and curl read them.
+const BUNDLES: [&str; 4] = ["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
+
+impl Trust {
+    /// The trust that the environment asks for.
+    pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let named = BUNDLES.iter().filter_map(|name| variable(name));
+        Self { instead: named.filter(|path| !path.is_empty()).map(PathBuf::from).collect(), besides: None }
+    }
+}
+
+impl Tls {
+    /// Reads the certificates.
+    ///
+    /// # Errors
+    /// Which source could not be read, and why.
+    pub fn new(trust: Trust) -> Result<Self, String> {
+        let mut roots = RootCertStore::empty();
+        if trust.instead.is_empty() {
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+            // A system without roots of its own is common (containers); the built-in ones are there.
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+        for path in &trust.instead {
+            let certificates = read_bundle(path).map_err(|why| format!("{}: {why}", path.display()))?;
+            roots.add_parsable_certificates(certificates);
+        }
+        if let Some(pem) = &trust.besides {
+            let certificates = parse(pem)?;
+            roots.add_parsable_certificates(certificates);
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { config: Arc::new(config), trust })
+    }
+
+    /// Whom this accepts.
+    #[must_use]
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    pub(super) async fn connect(&self, host: &Host, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let name = match host {
+            Host::Name(name) => ServerName::try_from(name.to_string()).map_err(io::Error::other)?,
+            Host::Address(address) => ServerName::IpAddress((*address).into()),
+        };
+        TlsConnector::from(Arc::clone(&self.config)).connect(name, tcp).await
+    }
+}
+
+/// Certificates from PEM text.
+///
+/// # Errors
+/// There is none in it, or one is broken.
+pub fn parse(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match certificates {
+        Ok(certificates) if certificates.is_empty() => Err("no certificate in it".to_owned()),
+        Ok(certificates) => Ok(certificates),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// A file of certificates, or a directory of such files.
+fn read_bundle(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let text = |error: io::Error| error.to_string();
+    if !path.is_dir() {
+        return parse(&std::fs::read(path).map_err(text)?);
+    }
+    let mut certificates = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(text)? {
+        // Such directories hold other things too; what is no certificate is none of ours.
+        let Ok(pem) = std::fs::read(entry.map_err(text)?.path()) else { continue };
+        certificates.extend(parse(&pem).unwrap_or_default());
+    }
+    Ok(certificates)
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").finish_non_exhaustive()
+    }
+}
+
+/// Two connections differ if they were made under different trust; a reload that changes nothing keeps the value.
+impl PartialEq for Tls {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.config, &other.config)
+    }
+}
+
+impl Eq for Tls {}
+
+impl Hash for Tls {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.config).hash(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_can_name_bundles() {
+        let trust = Trust::from_environment(|name| (name == "REQUESTS_CA_BUNDLE").then(|| "/x.pem".to_owned()));
+        assert_eq!(trust.instead, [PathBuf::from("/x.pem")]);
+        assert!(Tls::new(trust).expect_err("no such file").contains("/x.pem"));
+        assert_eq!(Trust::from_environment(|_| Some(String::new())), Trust::default());
+    }
+
+    #[test]
+    fn built_in_roots_are_there() {
+        assert!(Tls::new(Trust::default()).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_refused() {
+        assert!(parse(b"").is_err() && parse(b"-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----").is_err());
+    }
+}
