@@ -22,6 +22,7 @@
 //! A test holds every `use` against this drawing.
 
 pub mod accept;
+pub mod config;
 pub mod deadline;
 pub mod drain;
 pub mod ending;

@@ -1,0 +1,392 @@
+//! From the fields of a file to what they mean.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::finding::{Finding, Severity, has_errors};
+use super::load::{Loaded, Surroundings};
+use super::raw::{self, File};
+use super::scalar::{HeaderValue, Language, LogFormat};
+use super::snapshot::{Listen, Route, Snapshot, Target};
+use crate::h1::{self, token};
+use crate::headers::{Configured, Policy};
+use crate::jsonc::Path;
+use crate::origin::Scheme;
+use crate::record::{Format, Style};
+use crate::route::{BadUrl, BasePath, Fixed, Table};
+use crate::secret::Secret;
+use crate::text::{Lang, Problem};
+use crate::upstream::Key;
+use crate::upstream::tls::{Tls, Trust};
+use crate::{accept, relay, route};
+
+/// Headers that frame a message or belong to one connection: the proxy writes them itself.
+const MANAGED: [&str; 10] = [
+    "connection",
+    "content-length",
+    "expect",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+];
+/// The largest head that can be asked for, in bytes.
+const MAX_HEAD: u64 = 16 << 20;
+
+/// What else decides besides the file.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The environment and the directory of the file.
+    pub around: Surroundings<'a>,
+    /// The language of the environment.
+    pub lang: Lang,
+    /// What TLS was before: a reload that does not change it keeps connections and sessions.
+    pub previous_tls: Option<&'a Arc<Tls>>,
+}
+
+/// Compiles a configuration. The findings are those of the text and those that come up here.
+///
+/// # Errors
+/// The findings, at least one of which is an error.
+pub fn compile(loaded: Loaded, context: Context<'_>) -> Result<(Snapshot, Vec<Finding>), Vec<Finding>> {
+    let Loaded { file, findings, places, empty_routes, .. } = loaded;
+    let mut compiler = Compiler { context, found: Vec::new() };
+    let snapshot = compiler.file(file, |key| empty_routes.contains(key));
+    let mut findings = findings;
+    let had_errors = has_errors(&findings);
+    for (severity, path, problem) in compiler.found {
+        // What was taken out because it is wrong would be warned of as missing.
+        if !(had_errors && severity == Severity::Warning) {
+            let position = Some(places.value(&path));
+            findings.push(Finding { severity, path, position, problem });
+        }
+    }
+    findings.sort_by_key(|finding| finding.position);
+    match snapshot {
+        Some(snapshot) if !has_errors(&findings) => Ok((snapshot, findings)),
+        _ => Err(findings),
+    }
+}
+
+struct Compiler<'a> {
+    context: Context<'a>,
+    found: Vec<(Severity, Path, Problem)>,
+}
+
+impl Compiler<'_> {
+    fn file(&mut self, file: File, is_empty: impl Fn(&str) -> bool) -> Option<Snapshot> {
+        let root = Path::default();
+        let server = file.server;
+        let base_path = self.base_path(server.base_path.as_deref(), &root.key("server").key("base_path"));
+        let (accept, client) = self.limits(&server.limits, &root.key("server").key("limits"));
+        let drop = self.headers_to_drop(file.headers_to_drop, &root.key("headers_to_drop"));
+        let needs_tls = file.routes.iter().any(|(_, route)| route.enabled && may_need_tls(route));
+        let tls = self.tls(file.ca_file.as_deref(), needs_tls, &root.key("ca_file"));
+        let lang = server.language.map_or(self.context.lang, lang);
+        let format = match server.log_format {
+            LogFormat::Pretty => Format::Pretty,
+            LogFormat::Json => Format::Json,
+        };
+        let is_public = !is_loopback(&server.host);
+
+        let mut table = Table::new(base_path);
+        let mut routes = Vec::with_capacity(file.routes.len());
+        for (number, (key, route)) in file.routes.into_iter().enumerate() {
+            let path = root.key("routes").key(&key);
+            if key.is_empty() || key.contains('/') {
+                self.warn(&path, Problem::UnreachableKey);
+            }
+            let inherited = Inherited {
+                drop: &drop,
+                force: file.force_header_overwrite,
+                timeouts: file.timeouts,
+                global_proxy: file.global_proxy.as_deref(),
+                tls: tls.as_ref(),
+            };
+            let is_absent = is_empty(&key);
+            let route = self.route(&key, route, &inherited, is_absent, &path);
+            if is_public && route.enabled && matches!(route.target, Target::Universal) {
+                self.warn(&path, Problem::OpenUniversal);
+            }
+            if route.enabled && !is_absent {
+                table.add(&key, number);
+            }
+            routes.push(Arc::new(route));
+        }
+        let health = health(table.base_path());
+        Some(Snapshot {
+            listen: Listen {
+                host: server.host,
+                port: server.port.0,
+                workers: server.workers.map(|count| count as usize),
+            },
+            lang,
+            log: server.log_requests.then_some(Style { lang, format }),
+            reload: (server.reload_interval >= 0.0).then(|| seconds(server.reload_interval)),
+            shutdown_timeout: server.shutdown_timeout.0,
+            accept,
+            client,
+            max_connections: server.limits.max_connections as usize,
+            table,
+            routes,
+            health,
+            tls,
+            force: file.force_header_overwrite,
+            headers_to_drop: drop,
+        })
+    }
+
+    fn route(&mut self, key: &str, raw: raw::Route, inherited: &Inherited<'_>, is_absent: bool, path: &Path) -> Route {
+        let force = raw.force_header_overwrite.unwrap_or(inherited.force);
+        let mark = self.found.len();
+        if let Some((place, proxy)) = named_proxy(&raw, inherited.global_proxy, path) {
+            let _ = proxy;
+            self.error(&place, Problem::ProxyUnsupported);
+        }
+        let (target, userinfo) = self.target(&raw, inherited.tls, path);
+        let mut headers = self.custom_headers(raw.custom_headers, force, &path.key("custom_headers"));
+        if let Some(userinfo) = userinfo {
+            // What stands in the URL has always won.
+            headers.0.retain(|configured| !configured.name().eq_ignore_ascii_case("authorization"));
+            headers.0.push(Configured::new("Authorization", route::basic(&userinfo).expose(), true));
+        }
+        if !raw.enabled {
+            // What is switched off may be unfinished.
+            self.found[mark..].iter_mut().for_each(|(severity, ..)| *severity = Severity::Warning);
+        } else if is_absent {
+            self.warn(path, Problem::EmptyRoute);
+        } else if matches!(target, Target::Missing) && self.found.len() == mark {
+            self.warn(path, Problem::MissingTarget);
+        }
+        let shown_target = crate::secret::mask_target(raw.target_url.as_deref().unwrap_or_default().trim().as_bytes());
+        Route {
+            key: key.into(),
+            enabled: raw.enabled,
+            target,
+            shown_target: String::from_utf8_lossy(&shown_target).into(),
+            headers: Policy::new(inherited.drop, headers.0, headers.1),
+            force: raw.force_header_overwrite,
+            timeouts: timeouts(&inherited.timeouts, &raw.timeouts),
+        }
+    }
+
+    /// Where a route leads, and the password that stood in its URL.
+    fn target(&mut self, raw: &raw::Route, tls: Option<&Arc<Tls>>, path: &Path) -> (Target, Option<String>) {
+        if raw.universal_proxy {
+            return (Target::Universal, None);
+        }
+        let Some(url) = raw.target_url.as_deref().map(str::trim).filter(|url| !url.is_empty()) else {
+            return (Target::Missing, None);
+        };
+        match Fixed::parse(url) {
+            Ok((url, userinfo)) => {
+                let userinfo = userinfo.map(str::to_owned);
+                let origin = url.origin().clone();
+                let tls = (origin.scheme == Scheme::Https).then(|| tls.cloned()).flatten();
+                let name = origin.to_string().into();
+                (Target::Fixed { url, key: Key { origin, tls }, name }, userinfo)
+            }
+            Err(bad) => {
+                let problem = match bad {
+                    BadUrl::NoScheme => Problem::NoScheme,
+                    BadUrl::OtherScheme => Problem::OtherScheme,
+                    BadUrl::BadByte => Problem::BadUrlByte,
+                    BadUrl::Authority(bad) => Problem::BadAuthority(bad),
+                };
+                self.error(&path.key("target_url"), problem);
+                (Target::Missing, None)
+            }
+        }
+    }
+
+    fn custom_headers(
+        &mut self,
+        raw: Vec<(String, HeaderValue)>,
+        force: bool,
+        path: &Path,
+    ) -> (Vec<Configured>, Option<Secret>) {
+        let (mut configured, mut host): (Vec<Configured>, _) = (Vec::new(), None);
+        for (written, value) in raw {
+            let path = path.key(&written);
+            let name = written.trim();
+            let Some(value) = value.0 else { continue };
+            let value = value.expose().trim_ascii();
+            if !token::is_token(name.as_bytes()) {
+                self.error(&path, Problem::BadHeaderName(written.clone()));
+            } else if token::check_text(value).is_err() {
+                self.error(&path, Problem::BadHeaderValue);
+            } else if is_managed(name) {
+                self.warn(&path, Problem::ManagedHeader(name.to_owned()));
+            } else if name.eq_ignore_ascii_case("host") {
+                if value.is_empty() || !token::is_authority(value) {
+                    self.error(&path, Problem::BadHeaderValue);
+                }
+                host = Some(Secret::new(value));
+            } else {
+                if configured.iter().any(|known| known.name().eq_ignore_ascii_case(name)) {
+                    self.warn(&path, Problem::RepeatedHeader(name.to_owned()));
+                    configured.retain(|known| !known.name().eq_ignore_ascii_case(name));
+                }
+                configured.push(Configured::new(name, value, force));
+            }
+        }
+        if configured.len() >= Policy::MAX_CONFIGURED {
+            self.error(path, Problem::TooManyHeaders(Policy::MAX_CONFIGURED - 1));
+            configured.truncate(Policy::MAX_CONFIGURED - 1);
+        }
+        (configured, host)
+    }
+
+    fn headers_to_drop(&mut self, names: Vec<String>, path: &Path) -> Vec<String> {
+        for (place, name) in names.iter().enumerate() {
+            let path = path.index(place);
+            if !token::is_token(name.trim().as_bytes()) {
+                self.warn(&path, Problem::BadHeaderName(name.clone()));
+            } else if ["host", "content-length", "transfer-encoding"]
+                .contains(&name.trim().to_ascii_lowercase().as_str())
+            {
+                self.warn(&path, Problem::ManagedHeader(name.clone()));
+            }
+        }
+        names.into_iter().map(|name| name.trim().to_owned()).collect()
+    }
+
+    fn base_path(&mut self, written: Option<&str>, path: &Path) -> BasePath {
+        let base_path = BasePath::new(written.unwrap_or_default());
+        let is_bad = |letter: char| letter.is_control() || letter.is_whitespace() || matches!(letter, '?' | '#');
+        if base_path.as_str().contains(is_bad) {
+            self.error(path, Problem::BadBasePath);
+        }
+        base_path
+    }
+
+    fn limits(&mut self, raw: &raw::Limits, path: &Path) -> (accept::Limits, relay::ClientLimits) {
+        let mut size = |name: &str, size: u64| {
+            if !(1..=MAX_HEAD).contains(&size) {
+                let maximum = i64::try_from(MAX_HEAD).ok();
+                self.error(&path.key(name), Problem::OutOfRange { minimum: Some(1), maximum });
+            }
+            usize::try_from(size.min(MAX_HEAD)).unwrap_or(usize::MAX)
+        };
+        let head = h1::Limits {
+            max_head: size("max_head_size", raw.max_head_size.0),
+            max_first_line: size("max_request_line", raw.max_request_line.0),
+            max_fields: raw.max_head_fields as usize,
+        };
+        let accept = accept::Limits {
+            head,
+            head_timeout: raw.head_timeout.limit(),
+            keep_alive_timeout: raw.keep_alive_timeout.limit(),
+        };
+        let client = relay::ClientLimits {
+            body_timeout: raw.body_timeout.limit(),
+            write_timeout: raw.write_timeout.limit(),
+            max_body: raw.max_body_size.map(|size| size.0),
+        };
+        (accept, client)
+    }
+
+    fn tls(&mut self, ca_file: Option<&str>, needed: bool, path: &Path) -> Option<Arc<Tls>> {
+        let mut trust = Trust::from_environment(self.context.around.variable);
+        if let Some(name) = ca_file.filter(|name| !name.is_empty()) {
+            let file = self.context.around.directory.join(name);
+            let read = std::fs::read(&file).map_err(|error| error.to_string());
+            match read.and_then(|pem| crate::upstream::tls::parse(&pem).map(|_| pem)) {
+                Ok(pem) => trust.besides = Some(pem),
+                Err(why) => self.error(path, Problem::UnreadableFile { file: file.display().to_string(), why }),
+            }
+        }
+        if !needed {
+            return None;
+        }
+        if let Some(previous) = self.context.previous_tls.filter(|previous| *previous.trust() == trust) {
+            return Some(Arc::clone(previous));
+        }
+        match Tls::new(trust) {
+            Ok(tls) => Some(Arc::new(tls)),
+            Err(why) => {
+                let (file, why) = why.split_once(": ").unwrap_or(("", &why));
+                self.error(path, Problem::UnreadableFile { file: file.to_owned(), why: why.to_owned() });
+                None
+            }
+        }
+    }
+
+    fn error(&mut self, path: &Path, problem: Problem) {
+        self.found.push((Severity::Error, path.clone(), problem));
+    }
+
+    fn warn(&mut self, path: &Path, problem: Problem) {
+        self.found.push((Severity::Warning, path.clone(), problem));
+    }
+}
+
+/// What routes take over from the whole.
+struct Inherited<'a> {
+    drop: &'a [String],
+    force: bool,
+    timeouts: raw::Timeouts,
+    global_proxy: Option<&'a str>,
+    tls: Option<&'a Arc<Tls>>,
+}
+
+/// The upstream proxy that a route names, or that is named for all, and where it stands.
+fn named_proxy<'a>(raw: &'a raw::Route, global: Option<&'a str>, path: &Path) -> Option<(Path, &'a str)> {
+    let named = match (&raw.proxy, global) {
+        (Some(own), _) => (path.key("proxy"), own.as_str()),
+        (None, Some(global)) => (Path::default().key("global_proxy"), global),
+        (None, None) => return None,
+    };
+    (!named.1.trim().is_empty()).then_some(named)
+}
+
+fn may_need_tls(route: &raw::Route) -> bool {
+    let is_https = |url: &str| url.trim_start().get(..6).is_some_and(|start| start.eq_ignore_ascii_case("https:"));
+    route.universal_proxy || route.target_url.as_deref().is_some_and(is_https)
+}
+
+fn timeouts(global: &raw::Timeouts, own: &raw::RouteTimeouts) -> relay::Timeouts {
+    relay::Timeouts {
+        connect: own.connect.unwrap_or(global.connect).limit(),
+        first_byte: own.first_byte.unwrap_or(global.first_byte).limit(),
+        idle: own.idle.unwrap_or(global.idle).limit(),
+        total: own.total.unwrap_or(global.total).limit(),
+    }
+}
+
+fn health(base_path: &BasePath) -> Box<str> {
+    let base_path = match base_path.as_str() {
+        "" => "(none)",
+        path => path,
+    };
+    // Monitors look for the first two, word for word.
+    format!(
+        "{{\"message\": \"Python Proxy is running.\", \"base_path\": {}, \"name\": \"Aqueduct\", \"version\": \"{}\"}}",
+        serde_json::Value::from(base_path),
+        env!("CARGO_PKG_VERSION"),
+    )
+    .into()
+}
+
+fn is_managed(name: &str) -> bool {
+    MANAGED.iter().any(|managed| name.eq_ignore_ascii_case(managed))
+}
+
+fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
+        || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn lang(language: Language) -> Lang {
+    match language {
+        Language::En => Lang::En,
+        Language::Zh => Lang::Zh,
+    }
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+}

@@ -1,0 +1,19 @@
+//! The configuration: as written ([`raw`]), read ([`load`]), compiled ([`compile`]), as meant ([`Snapshot`]), and in
+//! force ([`Live`]).
+
+mod compile;
+mod expand;
+mod finding;
+mod live;
+mod load;
+pub mod raw;
+pub mod scalar;
+pub mod schema;
+mod snapshot;
+mod verify;
+
+pub use compile::{Context, compile};
+pub use finding::{Finding, Severity, has_errors};
+pub use live::{Live, Outcome, Overrides, Source};
+pub use load::{Loaded, Places, Surroundings, load};
+pub use snapshot::{Listen, Route, Snapshot, Target};

@@ -1,0 +1,310 @@
+//! The configuration as it is written.
+//!
+//! The comments on the fields below are the manual: the JSON Schema, the reference in `docs/` and the file that
+//! `aqueduct init` writes are made from them. The first paragraph is English, the second Chinese. Defaults are those
+//! of the `Default` implementations; they need no words.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::scalar::{HeaderValue, IgnoredText, Language, LogFormat, Port, Size, Time, in_order};
+
+/// The configuration of Aqueduct: JSON with comments and trailing commas. Every field is optional.
+/// Texts may hold `${NAME}`, `${NAME:-default}` and `${file:/path}`.
+///
+/// Aqueduct 的配置: 可带注释和尾随逗号的 JSON，所有字段均可省略。
+/// 文本中可以使用 `${名称}`、`${名称:-默认值}` 和 `${file:/路径}`。
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(title = "Aqueduct configuration")]
+pub struct File {
+    /// Where the JSON Schema of this file lies, for editors. Aqueduct ignores it.
+    ///
+    /// 此文件的 JSON Schema 的位置，供编辑器使用；Aqueduct 会忽略它。
+    #[serde(rename = "$schema")]
+    #[schemars(with = "IgnoredText")]
+    pub schema: Option<IgnoredText>,
+    /// The server itself: where it listens, what it logs, what it accepts.
+    ///
+    /// 服务器本身: 监听地址、日志、可接受的请求。
+    pub server: Server,
+    /// The upstream proxy for every route that names none: `http://`, `https://`, `socks5://` (names resolved here) or
+    /// `socks5h://` (names resolved by the proxy), with `user:pass@` if needed. `null` leaves the choice to the
+    /// environment (`HTTPS_PROXY` and its kin), `""` means none.
+    ///
+    /// 所有未单独配置的路由使用的转发代理: `http://`、`https://`、`socks5://`（本地解析域名）或 `socks5h://`（由代理解析域名），
+    /// 可带 `user:pass@`。`null` 表示由环境变量（`HTTPS_PROXY` 等）决定，`""` 表示不使用代理。
+    pub global_proxy: Option<String>,
+    /// Who comes first where both the client and `custom_headers` have a header: `true` the configuration,
+    /// `false` the client. Routes can say otherwise.
+    ///
+    /// 客户端与 `custom_headers` 同时带有某个 Header 时以谁为准: `true` 以配置为准，`false` 以客户端为准。路由可单独设置。
+    pub force_header_overwrite: bool,
+    /// Client headers that are removed from requests, in any case. They count as absent for the header policy.
+    ///
+    /// 从请求中移除的客户端 Header，不区分大小写；对 Header 策略而言视为不存在。
+    pub headers_to_drop: Vec<String>,
+    /// Time limits on upstreams, for every route that does not set its own.
+    ///
+    /// 对上游的时限，适用于所有未单独设置的路由。
+    pub timeouts: Timeouts,
+    /// A PEM file of certificate authorities that are trusted besides the usual ones.
+    ///
+    /// 额外信任的证书颁发机构 (PEM 文件)。
+    pub ca_file: Option<String>,
+    /// The routes, by the first segment of the path.
+    ///
+    /// 路由表，以路径的第一段为键。
+    #[serde(deserialize_with = "in_order")]
+    #[schemars(with = "std::collections::BTreeMap<String, Route>")]
+    pub routes: Vec<(String, Route)>,
+}
+
+/// The server itself.
+///
+/// 服务器本身。
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+pub struct Server {
+    /// The address to listen on. `127.0.0.1`: this machine only; `0.0.0.0`: every network.
+    ///
+    /// 监听地址。`127.0.0.1` 仅限本机，`0.0.0.0` 为所有网络。
+    pub host: String,
+    /// The port to listen on. 0: any free port.
+    ///
+    /// 监听端口。0 表示任意空闲端口。
+    pub port: Port,
+    /// Whether requests are logged on standard output.
+    ///
+    /// 是否在标准输出记录每个请求。
+    pub log_requests: bool,
+    /// `pretty`: blocks of lines for people. `json`: one object a line for programs.
+    ///
+    /// `pretty` 为便于阅读的多行日志，`json` 为每个请求一行 JSON。
+    pub log_format: LogFormat,
+    /// The language of banner and log: `zh` or `en`. Otherwise that of the environment (`LC_ALL`, `LC_MESSAGES`,
+    /// `LANG`).
+    ///
+    /// 启动信息和日志的语言: `zh` 或 `en`。省略时由环境变量 (`LC_ALL`、`LC_MESSAGES`、`LANG`) 决定。
+    pub language: Option<Language>,
+    /// How often this file is checked for changes, in seconds. -1: never; 0: live, within a second. SIGHUP reloads at
+    /// any time.
+    ///
+    /// 每隔多少秒检查一次此文件的改动。-1 不检查；0 实时（1 秒内）。随时可用 SIGHUP 触发重载。
+    pub reload_interval: f64,
+    /// A path prefix under which everything is served, for use behind another server. `null` or `""`: none.
+    ///
+    /// 基础路径前缀，用于部署在其他服务器之后。`null` 或 `""` 表示无。
+    pub base_path: Option<String>,
+    /// How many worker threads serve. Otherwise one for each core.
+    ///
+    /// 工作线程数。省略时每个 CPU 核心一个。
+    #[schemars(range(min = 1, max = 1024))]
+    pub workers: Option<u32>,
+    /// How long running answers may go on after SIGTERM or SIGINT: seconds, or a text like `"30s"`.
+    ///
+    /// 收到 SIGTERM 或 SIGINT 后，进行中的响应最多还能持续多久: 秒数，或 `"30s"` 这样的文本。
+    pub shutdown_timeout: Time,
+    /// What is accepted from clients.
+    ///
+    /// 对客户端的限制。
+    pub limits: Limits,
+}
+
+/// What is accepted from clients. Times are in seconds or texts like `"10s"`, sizes in bytes or texts like `"64KiB"`.
+///
+/// 对客户端的限制。时长为秒数或 `"10s"` 这样的文本，大小为字节数或 `"64KiB"` 这样的文本。
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+pub struct Limits {
+    /// The largest request head. Beyond it: 431.
+    ///
+    /// 请求头部的最大长度，超过返回 431。
+    pub max_head_size: Size,
+    /// The longest request line. Beyond it: 414.
+    ///
+    /// 请求行的最大长度，超过返回 414。
+    pub max_request_line: Size,
+    /// The largest number of header fields. Beyond it: 431.
+    ///
+    /// Header 的最大数量，超过返回 431。
+    #[schemars(range(min = 1, max = 10_000))]
+    pub max_head_fields: u32,
+    /// The largest request body. Beyond it: 413. `null`: no limit.
+    ///
+    /// 请求体的最大长度，超过返回 413。`null` 表示不限。
+    pub max_body_size: Option<Size>,
+    /// How many clients may be connected at once. Beyond it: 503. Lowered to what the system's limit on open files
+    /// allows.
+    ///
+    /// 同时连接的客户端上限，超过返回 503。系统的文件描述符上限不足时会相应降低。
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub max_connections: u32,
+    /// How long a request head may take from its first byte to its last. Beyond it: 408. 0: no limit.
+    ///
+    /// 请求头部从第一个字节到最后一个字节的时限，超过返回 408。0 表示不限。
+    pub head_timeout: Time,
+    /// How long a connection may wait for its next request. 0: no limit.
+    ///
+    /// 连接等待下一个请求的时限。0 表示不限。
+    pub keep_alive_timeout: Time,
+    /// How long a client may be silent inside a request body. 0: no limit.
+    ///
+    /// 客户端在发送请求体途中可以静默多久。0 表示不限。
+    pub body_timeout: Time,
+    /// How long a client may leave an answer unread before its connection is closed. 0: no limit.
+    ///
+    /// 客户端不读取响应多久后断开连接。0 表示不限。
+    pub write_timeout: Time,
+}
+
+/// Time limits on upstreams, in seconds or texts like `"300ms"`, `"10s"`, `"5m"`. 0: no limit.
+///
+/// 对上游的时限: 秒数，或 `"300ms"`、`"10s"`、`"5m"` 这样的文本。0 表示不限。
+#[derive(Debug, Clone, Copy, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+pub struct Timeouts {
+    /// For a connection: name, TCP, proxy and TLS together.
+    ///
+    /// 建立连接（域名解析、TCP、代理、TLS 合计）。
+    pub connect: Time,
+    /// From the end of the request to the head of the answer. Reasoning models think long.
+    ///
+    /// 从请求发送完毕到收到响应头部。推理模型思考时间较长。
+    pub first_byte: Time,
+    /// For silence inside an answer. Silence, not length, ends a stream.
+    ///
+    /// 响应途中的静默。结束一个流的是静默，而不是时长。
+    pub idle: Time,
+    /// For the whole exchange.
+    ///
+    /// 整个请求。
+    pub total: Time,
+}
+
+/// Time limits of one route. What is left out is as in the global setting.
+///
+/// 单个路由的时限，未写的沿用全局设置。
+#[derive(Debug, Default, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct RouteTimeouts {
+    /// For a connection: name, TCP, proxy and TLS together.
+    ///
+    /// 建立连接（域名解析、TCP、代理、TLS 合计）。
+    #[schemars(with = "Time")]
+    pub connect: Option<Time>,
+    /// From the end of the request to the head of the answer.
+    ///
+    /// 从请求发送完毕到收到响应头部。
+    #[schemars(with = "Time")]
+    pub first_byte: Option<Time>,
+    /// For silence inside an answer.
+    ///
+    /// 响应途中的静默。
+    #[schemars(with = "Time")]
+    pub idle: Option<Time>,
+    /// For the whole exchange.
+    ///
+    /// 整个请求。
+    #[schemars(with = "Time")]
+    pub total: Option<Time>,
+}
+
+/// One route. Its key is the first segment of the path.
+///
+/// 一个路由，其键为路径的第一段。
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Route {
+    /// Whether the route exists: `false` answers 404.
+    ///
+    /// 是否启用: `false` 返回 404。
+    pub enabled: bool,
+    /// The base URL to which the rest of the path is added. It may have a path and a query.
+    ///
+    /// 目标基础 URL，请求路径的其余部分附加其后；可带路径和查询参数。
+    pub target_url: Option<String>,
+    /// Whether the rest of the path is itself the target: `/key/https://host/path`.
+    ///
+    /// 万能代理模式: 路径的其余部分就是目标，即 `/key/https://host/path`。
+    pub universal_proxy: bool,
+    /// The upstream proxy of this route. `null`: `global_proxy`; `""`: none.
+    ///
+    /// 此路由的转发代理。`null` 使用 `global_proxy`，`""` 表示直连。
+    pub proxy: Option<String>,
+    /// Who comes first on this route where both have a header. `null`: as in the global setting.
+    ///
+    /// 此路由的 Header 策略。`null` 沿用全局设置。
+    pub force_header_overwrite: Option<bool>,
+    /// Headers added to requests, such as the provider's key. A number or boolean is sent as text.
+    ///
+    /// 添加到请求中的 Header，例如服务商的密钥。数字和布尔值以文本形式发送。
+    #[serde(deserialize_with = "in_order")]
+    #[schemars(with = "std::collections::BTreeMap<String, HeaderValue>")]
+    pub custom_headers: Vec<(String, HeaderValue)>,
+    /// Time limits of this route.
+    ///
+    /// 此路由的时限。
+    pub timeouts: RouteTimeouts,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            host: "0.0.0.0".to_owned(),
+            port: Port(3000),
+            log_requests: true,
+            log_format: LogFormat::Pretty,
+            language: None,
+            reload_interval: -1.0,
+            base_path: None,
+            workers: None,
+            shutdown_timeout: Time(Duration::from_secs(30)),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_head_size: Size(64 << 10),
+            max_request_line: Size(16 << 10),
+            max_head_fields: 128,
+            max_body_size: None,
+            max_connections: 10_000,
+            head_timeout: Time(Duration::from_secs(10)),
+            keep_alive_timeout: Time(Duration::from_secs(75)),
+            body_timeout: Time(Duration::from_secs(30)),
+            write_timeout: Time(Duration::from_secs(300)),
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Time(Duration::from_secs(10)),
+            // The official clients wait that long.
+            first_byte: Time(Duration::from_secs(600)),
+            idle: Time(Duration::from_secs(300)),
+            total: Time(Duration::ZERO),
+        }
+    }
+}
+
+impl Default for Route {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            target_url: None,
+            universal_proxy: false,
+            proxy: None,
+            force_header_overwrite: None,
+            custom_headers: Vec::new(),
+            timeouts: RouteTimeouts::default(),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The configuration as it is meant: checked, complete, immutable. It is swapped as a whole.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::record::Style;
+use crate::text::Lang;
+use crate::{accept, headers, relay, route, upstream};
+
+/// One whole configuration.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// What takes effect at a start only.
+    pub listen: Listen,
+    /// The language of all that the program says.
+    pub lang: Lang,
+    /// How requests are logged, if they are.
+    pub log: Option<Style>,
+    /// How often the file is checked; zero is live.
+    pub reload: Option<Duration>,
+    /// How long running answers may go on at the end.
+    pub shutdown_timeout: Duration,
+    /// What is accepted from clients.
+    pub accept: accept::Limits,
+    /// What a client may cost while its exchange runs.
+    pub client: relay::ClientLimits,
+    /// How many clients may be connected.
+    pub max_connections: usize,
+    /// Base path and keys; the numbers are places in `routes`.
+    pub table: route::Table,
+    /// Every route of the file, in its order.
+    pub routes: Vec<Arc<Route>>,
+    /// The answer to the question whether the proxy is alive.
+    pub health: Box<str>,
+    /// How TLS is spoken to upstreams, if any needs it.
+    pub tls: Option<Arc<upstream::tls::Tls>>,
+    /// What the banner says of the global policy.
+    pub force: bool,
+    /// Client headers that are removed, as written.
+    pub headers_to_drop: Vec<String>,
+}
+
+/// Where to listen, and with how many threads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// A name or an address.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// The number of threads; `None`: one for each core.
+    pub workers: Option<usize>,
+}
+
+/// One route.
+#[derive(Debug)]
+pub struct Route {
+    /// Its key.
+    pub key: Arc<str>,
+    /// Whether it is in the table.
+    pub enabled: bool,
+    /// Where it leads.
+    pub target: Target,
+    /// What the banner says of where it leads.
+    pub shown_target: Box<str>,
+    /// What is done to headers.
+    pub headers: headers::Policy,
+    /// Its own header policy, if it has one.
+    pub force: Option<bool>,
+    /// Its time limits.
+    pub timeouts: relay::Timeouts,
+}
+
+/// Where a route leads.
+#[derive(Debug)]
+pub enum Target {
+    /// Nowhere: `target_url` is missing.
+    Missing,
+    /// To one place.
+    Fixed {
+        /// What is added to the rest of the path.
+        url: route::Fixed,
+        /// Which connections lead there.
+        key: upstream::Key,
+        /// The place as the log names it: `scheme://host:port`.
+        name: Arc<str>,
+    },
+    /// To wherever the client says.
+    Universal,
+}
