@@ -22,6 +22,8 @@
 //! A test holds every `use` against this drawing.
 
 pub mod accept;
+pub mod app;
+pub mod cli;
 pub mod config;
 pub mod deadline;
 pub mod drain;
@@ -32,6 +34,7 @@ pub mod headers;
 pub mod jsonc;
 pub mod origin;
 pub mod os;
+pub mod proxy;
 pub mod record;
 pub mod relay;
 pub mod route;

@@ -1,0 +1,186 @@
+//! The thread that watches over the workers: signals, the configuration file, the end.
+
+use std::future::pending;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+use tokio::time::sleep;
+
+use super::App;
+use crate::config::{Finding, Live, Outcome};
+use crate::record::Log;
+use crate::text::{Lang, Say};
+
+/// How often the file is looked at when `reload_interval` is 0.
+const LIVE: Duration = Duration::from_millis(500);
+
+/// How the program came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything that ran has finished, or was cut off when its time was over.
+    Orderly,
+    /// A second signal.
+    AtOnce,
+}
+
+/// Watches over a running proxy until it ends. `ready` is called once signals are listened to.
+///
+/// # Errors
+/// The system refuses a runtime or a signal handler.
+pub fn run(app: App, live: &Arc<Live>, log: &Log, ready: impl FnOnce(&App)) -> io::Result<Ended> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let ended = runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        ready(&app);
+        watch(&mut signals, live, log).await;
+        Ok::<_, io::Error>(end(&app, &mut signals, live, log).await)
+    })?;
+    if ended == Ended::Orderly {
+        app.join();
+    }
+    Ok(ended)
+}
+
+/// Reloads until the end is asked for.
+async fn watch(signals: &mut Signals, live: &Live, log: &Log) {
+    loop {
+        let interval = live.current().reload;
+        let look = async {
+            match interval {
+                Some(interval) if interval.is_zero() => sleep(LIVE).await,
+                Some(interval) => sleep(interval).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            asked = signals.next() => match asked {
+                Asked::End => return,
+                Asked::Reload => tell(live.look(true), live, log),
+            },
+            () = look => tell(live.look(false), live, log),
+        }
+    }
+}
+
+/// Ends the workers: orderly first, then at the end of their time, or at once.
+async fn end(app: &App, signals: &mut Signals, live: &Live, log: &Log) -> Ended {
+    let snapshot = Arc::clone(&live.current());
+    log.notice(snapshot.lang, &Say::Draining(app.connections()));
+    app.drain();
+    let mut timeout = pin!(sleep(snapshot.shutdown_timeout));
+    let mut is_cut = false;
+    loop {
+        tokio::select! {
+            () = app.ended() => return Ended::Orderly,
+            () = &mut timeout, if !is_cut => {
+                app.cut();
+                is_cut = true;
+            }
+            asked = signals.next() => if matches!(asked, Asked::End) {
+                return Ended::AtOnce;
+            }
+        }
+    }
+}
+
+fn tell(outcome: Outcome, live: &Live, log: &Log) {
+    let lang = live.current().lang;
+    let file = live.source().path.display();
+    match outcome {
+        Outcome::Unchanged => {}
+        Outcome::Swapped { warnings, needs_restart } => {
+            warn(&warnings, lang, log);
+            let at = jiff::ZonedDateTime::now().strftime("%Y-%m-%d %H:%M:%S").to_string();
+            log.notice(lang, &Say::Reloaded { at: &at });
+            if needs_restart {
+                log.alarm(lang, &Say::NeedsRestart);
+            }
+        }
+        Outcome::Refused(findings) => {
+            let why = errors(&findings, lang);
+            log.alarm(lang, &Say::LoadFailed { file: &file, why: &why });
+        }
+    }
+}
+
+/// Tells of what is odd in a configuration that is used all the same.
+pub fn warn(findings: &[Finding], lang: Lang, log: &Log) {
+    for finding in findings {
+        log.alarm(lang, &Say::Warning(&finding.what(lang)));
+    }
+}
+
+/// What is wrong with a configuration, in one line.
+#[must_use]
+pub fn errors(findings: &[Finding], lang: Lang) -> String {
+    use crate::config::Severity;
+
+    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
+    errors.map(|finding| finding.what(lang).to_string()).collect::<Vec<_>>().join("; ")
+}
+
+/// Reports a bug without its message, in which anything might stand.
+pub fn report_panics(log: &Log, lang: Lang) {
+    let log = log.clone();
+    std::panic::set_hook(Box::new(move |info| {
+        let place = info.location().map_or_else(|| "?".to_owned(), ToString::to_string);
+        log.alarm(lang, &Say::Panicked(&place));
+    }));
+}
+
+/// The signals of the system: SIGTERM and SIGINT end the program, SIGHUP reloads the configuration.
+#[cfg(unix)]
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::End,
+            _ = self.interrupt.recv() => Asked::End,
+            _ = self.hang_up.recv() => Asked::Reload,
+        }
+    }
+}
+
+/// Elsewhere there is Ctrl-C.
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    #[expect(clippy::unnecessary_wraps, reason = "the twin above can fail")]
+    fn listen() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) -> Asked {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => Asked::End,
+            Err(_) => pending().await,
+        }
+    }
+}
+
+/// What a signal asks for.
+enum Asked {
+    End,
+    Reload,
+}

@@ -1,0 +1,84 @@
+//! What the program says of itself when it starts. The words and their order are an interface.
+
+use std::fmt::Write;
+
+use crate::config::{Route, Snapshot, Target};
+use crate::text::{Lang, Say, Speak, shown};
+
+const RULE: &str = "============================================================";
+
+/// The banner of a running proxy.
+#[must_use]
+pub(super) fn banner(snapshot: &Snapshot, file: &str, listening: &[String]) -> String {
+    let lang = snapshot.lang;
+    let mut text = String::new();
+    let mut line = |say: &Say<'_>| push(&mut text, lang, say);
+    let base_path = snapshot.table.base_path().as_str();
+
+    line(&Say::Rule(RULE));
+    line(&Say::Started);
+    line(&Say::Rule(RULE));
+    line(&Say::Rule(""));
+    line(&Say::GlobalPart);
+    line(&Say::Version(env!("CARGO_PKG_VERSION")));
+    line(&Say::ConfigFile(&shown(file)));
+    for address in listening {
+        line(&Say::Listening(address));
+    }
+    line(&Say::BasePath(base_path));
+    if !base_path.is_empty() {
+        line(&Say::BasePathExample(base_path));
+    }
+    line(&Say::RequestLog(snapshot.log.is_some()));
+    line(&Say::HotReload(snapshot.reload));
+    line(&Say::GlobalPolicy { force: snapshot.force });
+    if !snapshot.headers_to_drop.is_empty() {
+        line(&Say::DroppedHeaders(&shown(&snapshot.headers_to_drop.join(", ")).to_string()));
+    }
+    line(&Say::Rule(""));
+    text.push_str(&routes(snapshot));
+    let mut line = |say: &Say<'_>| push(&mut text, lang, say);
+    line(&Say::Rule(""));
+    line(&Say::Rule(RULE));
+    line(&Say::Waiting);
+    text
+}
+
+/// The part of the banner on routes.
+#[must_use]
+pub(super) fn routes(snapshot: &Snapshot) -> String {
+    let mut text = String::new();
+    push(&mut text, snapshot.lang, &Say::RoutePart);
+    if snapshot.routes.is_empty() {
+        push(&mut text, snapshot.lang, &Say::NoRoutes);
+    }
+    let base_path = snapshot.table.base_path().as_str();
+    for route in &snapshot.routes {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{}", route_line(base_path, route, snapshot.lang));
+    }
+    text
+}
+
+fn route_line(base_path: &str, route: &Route, lang: Lang) -> String {
+    let say = |say: &Say<'_>| say.in_lang(lang).to_string();
+    let mark = if route.enabled { "✅" } else { "❌" };
+    let target = match &route.target {
+        Target::Universal => say(&Say::Universal),
+        Target::Missing if route.shown_target.is_empty() => say(&Say::MissingTarget),
+        Target::Missing | Target::Fixed { .. } => shown(&*route.shown_target).to_string(),
+    };
+    let mut notes = Vec::new();
+    if !route.enabled {
+        notes.push(say(&Say::Disabled));
+    }
+    if let (true, Some(force)) = (route.enabled, route.force) {
+        notes.push(say(&Say::RoutePolicy { force }));
+    }
+    let notes = if notes.is_empty() { String::new() } else { format!("  ({})", notes.join(", ")) };
+    format!("  {mark} {base_path}/{} -> {target}{notes}", shown(&*route.key))
+}
+
+fn push(text: &mut String, lang: Lang, say: &Say<'_>) {
+    let _ = writeln!(text, "{}", say.in_lang(lang));
+}

@@ -1,0 +1,97 @@
+//! Where a request goes, by its method and target alone.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use percent_encoding::percent_decode;
+
+use crate::config::{Route, Snapshot, Target as RouteTarget};
+use crate::error::{Error, Kind};
+use crate::h1::{RequestHead, Target};
+use crate::origin::Scheme;
+use crate::route::{Chosen, Forward, universal};
+use crate::upstream::Key;
+
+/// Where a request goes.
+pub(super) enum Way<'a> {
+    /// Nowhere: it asks whether the proxy is alive.
+    Health,
+    /// Along a route.
+    Route(&'a Arc<Route>, Forwarding),
+}
+
+/// Where a route leads this time.
+pub(super) struct Forwarding {
+    /// What is sent.
+    pub(super) forward: Forward,
+    /// Which connections lead there.
+    pub(super) key: Key,
+    /// The place as the log names it.
+    pub(super) name: Arc<str>,
+    /// Whether the client named it.
+    pub(super) is_universal: bool,
+}
+
+impl Forwarding {
+    /// The place as the operator or the client wrote it: `scheme://host`.
+    pub(super) fn base(&self) -> Vec<u8> {
+        [self.key.origin.scheme.name().as_bytes(), b"://", &self.forward.host].concat()
+    }
+}
+
+pub(super) fn choose<'a>(snapshot: &'a Snapshot, head: &RequestHead) -> Result<Way<'a>, Error> {
+    let target = match head.target() {
+        // TRACE would send the injected key back to the client; CONNECT would open a tunnel past every route.
+        _ if head.is("TRACE") || head.is("CONNECT") => return Err(Error::new(Kind::MethodNotAllowed)),
+        Target::Authority(_) | Target::Asterisk => return Err(Error::new(Kind::MethodNotAllowed)),
+        Target::Path(path) => path,
+    };
+    let choice = snapshot.table.choose(target);
+    let is_read = head.is("GET") || head.is("HEAD");
+    match choice.chosen {
+        Chosen::Root if is_read => Ok(Way::Health),
+        Chosen::Root if choice.stripped => Err(Error::new(Kind::EmptyPath)),
+        Chosen::Root => Err(Error::new(Kind::MethodNotAllowed)),
+        Chosen::Unknown { segment } => Err(not_found(segment)),
+        Chosen::Route { number, rest } => {
+            let route = &snapshot.routes[number];
+            let forwarding = forward(snapshot, route, rest, choice.query)?;
+            Ok(Way::Route(route, forwarding))
+        }
+    }
+}
+
+/// The base path and what was left of the path, if it was taken off.
+pub(super) fn stripped(snapshot: &Snapshot, head: &RequestHead) -> Option<(Box<str>, Box<[u8]>)> {
+    let Target::Path(target) = head.target() else { return None };
+    let choice = snapshot.table.choose(target);
+    choice.stripped.then(|| (snapshot.table.base_path().as_str().into(), choice.effective.into()))
+}
+
+fn forward(snapshot: &Snapshot, route: &Route, rest: &[u8], query: Option<&[u8]>) -> Result<Forwarding, Error> {
+    match &route.target {
+        RouteTarget::Missing => Err(Error::with_answer(
+            Kind::RouteMisconfigured,
+            format!("Route '{}' is missing 'target_url' configuration.", route.key),
+        )),
+        RouteTarget::Fixed { url, key, name } => Ok(Forwarding {
+            forward: url.forward(rest, query)?,
+            key: key.clone(),
+            name: Arc::clone(name),
+            is_universal: false,
+        }),
+        RouteTarget::Universal => {
+            let mut forward = universal(&route.key, rest, query)?;
+            let origin = forward.origin.take().ok_or_else(|| Error::new(Kind::Internal))?;
+            let tls = (origin.scheme == Scheme::Https).then(|| snapshot.tls.clone()).flatten();
+            let name = origin.to_string().into();
+            Ok(Forwarding { forward, key: Key { origin, tls }, name, is_universal: true })
+        }
+    }
+}
+
+fn not_found(segment: &[u8]) -> Error {
+    let key: Cow<'_, [u8]> = percent_decode(segment).into();
+    let key = String::from_utf8_lossy(&key);
+    Error::with_answer(Kind::RouteNotFound, format!("Route '{key}' not found or is disabled."))
+}

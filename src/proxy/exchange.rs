@@ -1,0 +1,196 @@
+//! What one request carries with it on its way.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::choose::{self, Forwarding, Way};
+use crate::accept::Client;
+use crate::config::{Route, Snapshot};
+use crate::ending::End;
+use crate::error::{Error, Kind};
+use crate::h1::{self, Framing, RequestHead, Version};
+use crate::headers::{Action, Outgoing, Rule};
+use crate::record::{Change, Forwarded, Record, Sent};
+use crate::relay::{Break, Broken, Flow, Nature, Outbox, Relay};
+
+/// One exchange.
+pub(super) struct Exchange {
+    /// The configuration that was in force when it began. It keeps it, whatever comes after.
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) record: Record,
+    pub(super) began: Instant,
+    /// How much of the request is left in the client's connection.
+    pub(super) request_left: Left,
+    /// Whether the log has been told what becomes of the request.
+    is_told: bool,
+}
+
+/// How much of a request is left in the client's connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    /// Nothing: the next request begins there.
+    Nothing,
+    /// All of its body.
+    Body,
+    /// Something that nobody knows the end of.
+    Rest,
+}
+
+/// What becomes of the client's connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum After {
+    /// The next request may come.
+    NextRequest,
+    /// It ends, once the client has had time to read.
+    Farewell,
+    /// It ends at once.
+    Cut,
+    /// It ends in such a way that the client sees that the answer is not whole.
+    VisibleCut,
+}
+
+/// Why a walk did not get to its end.
+pub(super) enum Failure {
+    /// The client is told.
+    Answer(Error),
+    /// There is nobody to tell.
+    ClientGone,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Answer(error)
+    }
+}
+
+impl From<Break> for Failure {
+    fn from(broken: Break) -> Self {
+        Self::Answer(match broken {
+            Break::ClientGone | Break::ClientStalled => return Self::ClientGone,
+            Break::RequestTimeout => Error::new(Kind::RequestTimeout),
+            Break::BadBody(violation) => violation.into(),
+            Break::BodyTooLarge => Error::new(Kind::BodyTooLarge),
+            Break::UpstreamClosed(error) => Error::new(Kind::UpstreamReset).detail(error),
+            Break::BadAnswer(bad) => Error::new(Kind::UpstreamBadAnswer).detail(bad),
+            Break::Timeout(limit) => Error::new(Kind::UpstreamTimeout(limit)),
+        })
+    }
+}
+
+impl Exchange {
+    pub(super) fn new(snapshot: Arc<Snapshot>, mut record: Record, began: Instant, head: &RequestHead) -> Self {
+        record.request(head.method(), head.raw_target());
+        let has_body = !matches!(head.framing, Framing::None | Framing::Length(0));
+        let request_left = if has_body { Left::Body } else { Left::Nothing };
+        Self { snapshot, record, began, request_left, is_told: false }
+    }
+
+    /// Station `route`.
+    pub(super) fn choose<'a>(&mut self, snapshot: &'a Snapshot, head: &RequestHead) -> Result<Way<'a>, Error> {
+        let way = choose::choose(snapshot, head);
+        if let Ok(Way::Route(route, _)) = &way {
+            self.record.route(&route.key);
+        }
+        way
+    }
+
+    /// Station `headers`: the head as it goes out.
+    pub(super) fn prepare(&mut self, route: &Route, forward: &Forwarding, head: &RequestHead) -> Vec<u8> {
+        self.record.upstream(&forward.name);
+        let to = Outgoing {
+            target: &forward.forward.target,
+            host: &forward.forward.host,
+            authorization: forward.forward.authorization.as_ref(),
+        };
+        let mut out = Vec::with_capacity(1024);
+        let mut changes = Vec::new();
+        let is_pretty = self.record.is_pretty();
+        route.headers.write_request(head, &to, &mut out, |name, action| {
+            if let (true, Some(change)) = (is_pretty, change(action)) {
+                changes.push((change, name.into()));
+            }
+        });
+        self.tell(head, || {
+            Some(Forwarded {
+                route: Arc::clone(&route.key),
+                universal: forward.is_universal,
+                base: forward.base().into(),
+                target: forward.forward.target.as_slice().into(),
+                proxy: None,
+                headers: changes,
+            })
+        });
+        out
+    }
+
+    /// Station `relay`, with the request on it. What has arrived of the body goes out with the head.
+    pub(super) fn relay<'a>(
+        &mut self,
+        client: &'a mut Client,
+        head: &RequestHead,
+        request: Vec<u8>,
+        route: &Route,
+    ) -> Result<Relay<'a>, Failure> {
+        let limits = self.snapshot.client;
+        if let (Framing::Length(length), Some(max)) = (head.framing, limits.max_body) {
+            if length > max {
+                return Err(Error::new(Kind::BodyTooLarge).into());
+            }
+        }
+        if self.request_left == Left::Body {
+            self.request_left = Left::Rest;
+        }
+        let mut request = Flow::new(Outbox::new(request), head.body()).with_limit(limits.max_body);
+        request.preload(&mut client.wire).map_err(|broken| match broken {
+            Broken::Framing(violation) => Failure::Answer(violation.into()),
+            Broken::TooLarge => Failure::Answer(Error::new(Kind::BodyTooLarge)),
+            Broken::Source(_) | Broken::Sink(_) => Failure::ClientGone,
+        })?;
+        let nature = Nature {
+            to_head: h1::is_to_head(head),
+            expects_continue: head.expects_continue,
+            understands_interim: head.version == Version::Http11,
+            began: self.began,
+        };
+        Ok(Relay::new(&mut client.wire, &mut client.deadline, request, nature, route.timeouts, limits))
+    }
+
+    /// Notes how much of the request a relay has taken.
+    pub(super) fn note_request(&mut self, relay: &Relay<'_>) {
+        if relay.is_request_read() {
+            self.request_left = Left::Nothing;
+        }
+    }
+
+    /// Tells the log what becomes of the request, once: what comes later is told as what happened on the way.
+    pub(super) fn tell(&mut self, head: &RequestHead, forwarded: impl FnOnce() -> Option<Forwarded>) {
+        if std::mem::replace(&mut self.is_told, true) {
+            return;
+        }
+        let snapshot = &self.snapshot;
+        self.record.sent(|| Sent {
+            method: head.method().into(),
+            target: head.raw_target().into(),
+            stripped: choose::stripped(snapshot, head),
+            forwarded: forwarded(),
+        });
+    }
+
+    /// Notes the end, and passes on what becomes of the connection.
+    pub(super) fn ends(&mut self, end: End, after: After) -> After {
+        self.record.ended(end);
+        after
+    }
+}
+
+/// What of all decisions people want to read.
+fn change(action: Action) -> Option<Change> {
+    match action {
+        Action::Added => Some(Change::Added),
+        Action::Overwritten => Some(Change::Overwritten),
+        Action::Kept => Some(Change::Kept),
+        Action::Dropped(Rule::Configured) => Some(Change::Dropped),
+        Action::Dropped(_) | Action::Passed => None,
+    }
+}

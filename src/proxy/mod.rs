@@ -1,0 +1,138 @@
+//! The walk: the way of one request through the house.
+//!
+//! [`serve`] takes a client's connection from request to request. For each, [`handle`] never fails: what goes wrong
+//! inside becomes an answer, and is on record either way. [`walk`] is the table of contents: it strings the stations
+//! together and decides nothing itself.
+
+mod attempt;
+mod choose;
+mod exchange;
+pub mod explain;
+mod reply;
+mod respond;
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::accept::{Client, NoRequest};
+use crate::config::{Live, Snapshot};
+use crate::drain::Drain;
+use crate::ending::End;
+use crate::error::{Error, Kind};
+use crate::h1::RequestHead;
+use crate::record::{Id, Log, Record};
+use crate::upstream::Upstreams;
+
+use choose::Way;
+use exchange::{After, Exchange, Failure};
+
+/// What a worker thread works with. All of it but the configuration is its own.
+pub struct Worker {
+    live: Arc<Live>,
+    log: Log,
+    upstreams: Upstreams,
+    drain: Drain,
+    number: usize,
+    exchanges: Cell<u64>,
+}
+
+impl Worker {
+    /// The worker of this number.
+    #[must_use]
+    pub fn new(number: usize, live: Arc<Live>, log: Log) -> Self {
+        let (upstreams, drain) = (Upstreams::default(), Drain::default());
+        Self { live, log, upstreams, drain, number, exchanges: Cell::new(0) }
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.live.current())
+    }
+
+    /// The worker's upstream connections.
+    #[must_use]
+    pub fn upstreams(&self) -> &Upstreams {
+        &self.upstreams
+    }
+
+    /// The worker's tasks.
+    #[must_use]
+    pub fn drain(&self) -> &Drain {
+        &self.drain
+    }
+
+    fn record(&self, snapshot: &Snapshot, client: &Client, began: Instant) -> Record {
+        let number = self.exchanges.replace(self.exchanges.get() + 1);
+        Record::open(&self.log, snapshot.log, Id::new(self.number, number), client.peer, began)
+    }
+}
+
+/// Serves one client, request after request, for as long as both want to go on.
+pub async fn serve(mut client: Client, worker: Rc<Worker>) {
+    loop {
+        let accept = worker.live.current().accept;
+        let after = match client.next_request(&accept).await {
+            Ok(head) => handle(&mut client, &head, &worker).await,
+            Err(NoRequest::Over) => return,
+            Err(NoRequest::Bad(violation)) => refuse(&mut client, &worker, violation.into()).await,
+            Err(NoRequest::TooSlow) => refuse(&mut client, &worker, Error::new(Kind::RequestTimeout)).await,
+        };
+        match after {
+            After::NextRequest => {}
+            After::Farewell => return client.linger().await,
+            After::Cut => return,
+            After::VisibleCut => return client.cut().await,
+        }
+    }
+}
+
+/// Carries one request to its end, whatever that is.
+async fn handle(client: &mut Client, head: &RequestHead, worker: &Worker) -> After {
+    let began = Instant::now();
+    let snapshot = worker.snapshot();
+    let record = worker.record(&snapshot, client, began);
+    let mut exchange = Exchange::new(snapshot, record, began, head);
+    match walk(&mut exchange, client, head, worker).await {
+        Ok(after) => after,
+        Err(Failure::Answer(error)) => reply::error(&mut exchange, client, head, &error).await,
+        Err(Failure::ClientGone) => exchange.ends(End::ClientGone, After::Cut),
+    }
+}
+
+/// The way of a request. Between the second and the third line there will be `admit`, between the third and the
+/// fourth `pick`.
+async fn walk(
+    exchange: &mut Exchange,
+    client: &mut Client,
+    head: &RequestHead,
+    worker: &Worker,
+) -> Result<After, Failure> {
+    let snapshot = Arc::clone(&exchange.snapshot);
+    let (route, forward) = match exchange.choose(&snapshot, head)? {
+        Way::Health => return Ok(reply::health(exchange, client, head).await),
+        Way::Route(route, forward) => (route, forward),
+    };
+    let request = exchange.prepare(route, &forward, head);
+    let mut relay = exchange.relay(client, head, request, route)?;
+    let answered = attempt::answer_head(&mut relay, worker.upstreams(), &forward.key, head).await;
+    exchange.note_request(&relay);
+    let (upstream, answer) = answered?;
+    Ok(respond::carry(exchange, relay, head, worker, &forward.key, upstream, &answer).await)
+}
+
+/// Answers what is no request.
+async fn refuse(client: &mut Client, worker: &Worker, error: Error) -> After {
+    let snapshot = worker.snapshot();
+    let mut record = worker.record(&snapshot, client, Instant::now());
+    reply::refusal(&mut record, client, &error).await
+}
+
+/// Tells a client for whom there is no room to come back later.
+pub async fn turn_away(mut client: Client, worker: Rc<Worker>) {
+    refuse(&mut client, &worker, Error::new(Kind::Overloaded)).await;
+    client.linger().await;
+}

@@ -1,0 +1,148 @@
+//! Answers of our own.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
+
+use super::exchange::{After, Exchange, Left};
+use crate::accept::Client;
+use crate::drain::Phase;
+use crate::ending::End;
+use crate::error::{Error, Kind};
+use crate::h1::{Framing, RequestHead, Version, encode};
+use crate::record::Record;
+
+/// How long a client may take to accept an answer that fits into one packet.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Methods that routes accept: all of them, in fact. These are the ones worth naming.
+const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+/// Says that the proxy is alive.
+pub(super) async fn health(exchange: &mut Exchange, client: &mut Client, head: &RequestHead) -> After {
+    exchange.tell(head, || None);
+    exchange.record.answered(200);
+    let body = exchange.snapshot.health.clone();
+    let reply = Reply { status: 200, code: None, body: &body, allow: None };
+    let after = send(&reply, exchange, client, head).await;
+    exchange.ends(End::Done, after)
+}
+
+/// Says what went wrong.
+pub(super) async fn error(exchange: &mut Exchange, client: &mut Client, head: &RequestHead, error: &Error) -> After {
+    exchange.tell(head, || None);
+    exchange.record.failed(error);
+    exchange.record.answered(error.kind().status());
+    let body = body(error);
+    let allow = (error.kind() == Kind::MethodNotAllowed).then(|| allowed(head));
+    let reply = Reply { status: error.kind().status(), code: Some(error.kind().code()), body: &body, allow };
+    send(&reply, exchange, client, head).await
+}
+
+/// Says what went wrong to somebody of whom no request is known.
+pub(super) async fn refusal(record: &mut Record, client: &mut Client, error: &Error) -> After {
+    record.failed(error);
+    record.answered(error.kind().status());
+    let body = body(error);
+    let reply = Reply { status: error.kind().status(), code: Some(error.kind().code()), body: &body, allow: None };
+    write(client, &reply.encode(Some("close"), false)).await;
+    After::Farewell
+}
+
+struct Reply<'a> {
+    status: u16,
+    code: Option<&'static str>,
+    body: &'a str,
+    allow: Option<&'static str>,
+}
+
+async fn send(reply: &Reply<'_>, exchange: &Exchange, client: &mut Client, head: &RequestHead) -> After {
+    let stays = head.keep_alive && client.phase() == Phase::Serving && skip_body(exchange, client, head);
+    let connection = match (stays, head.version) {
+        (false, _) => Some("close"),
+        (true, Version::Http10) => Some("keep-alive"),
+        (true, Version::Http11) => None,
+    };
+    let is_written = write(client, &reply.encode(connection, head.is("HEAD"))).await;
+    match (is_written, stays) {
+        (false, _) => After::Cut,
+        (true, true) => After::NextRequest,
+        (true, false) => After::Farewell,
+    }
+}
+
+async fn write(client: &mut Client, bytes: &[u8]) -> bool {
+    matches!(tokio::time::timeout(PATIENCE, client.wire.write_all(bytes)).await, Ok(Ok(())))
+}
+
+/// Takes the request's body out of the way, if all of it is there. To wait for the rest is not worth it.
+fn skip_body(exchange: &Exchange, client: &mut Client, head: &RequestHead) -> bool {
+    match (exchange.request_left, head.framing) {
+        (Left::Nothing, _) => true,
+        (Left::Body, Framing::Length(length)) => match usize::try_from(length) {
+            Ok(length) if length <= client.wire.input.len() => {
+                client.wire.input.consume(length);
+                true
+            }
+            _ => false,
+        },
+        (Left::Body | Left::Rest, _) => false,
+    }
+}
+
+fn body(error: &Error) -> String {
+    let text = serde_json::Value::from(error.answer());
+    format!("{{\"error\": {text}, \"code\": \"{}\"}}", error.kind().code())
+}
+
+fn allowed(head: &RequestHead) -> &'static str {
+    if head.is("TRACE") || head.is("CONNECT") { ALLOWED } else { "GET, HEAD" }
+}
+
+impl Reply<'_> {
+    fn encode(&self, connection: Option<&str>, to_head: bool) -> Vec<u8> {
+        let mut out = Vec::with_capacity(512);
+        encode::status_line(self.status, reason(self.status).as_bytes(), &mut out);
+        if let Ok(date) = DateTimePrinter::new().timestamp_to_rfc9110_string(&Timestamp::now()) {
+            encode::field("Date", date.as_bytes(), &mut out);
+        }
+        encode::field("Content-Type", b"application/json", &mut out);
+        encode::field("Content-Length", self.body.len().to_string().as_bytes(), &mut out);
+        if let Some(code) = self.code {
+            encode::field("x-aqueduct-error", code.as_bytes(), &mut out);
+        }
+        if let Some(allow) = self.allow {
+            encode::field("Allow", allow.as_bytes(), &mut out);
+        }
+        if self.status == 503 {
+            encode::field("Retry-After", b"1", &mut out);
+        }
+        if let Some(connection) = connection {
+            encode::field("Connection", connection.as_bytes(), &mut out);
+        }
+        out.extend_from_slice(b"\r\n");
+        if !to_head {
+            out.extend_from_slice(self.body.as_bytes());
+        }
+        out
+    }
+}
+
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        400 => "Bad Request",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "",
+    }
+}
