@@ -39,6 +39,17 @@ impl Deadline {
     }
 }
 
+/// The time, asked for at most once in each turn of a task.
+#[derive(Default)]
+pub struct Now(Option<Instant>);
+
+impl Now {
+    /// The time of this turn.
+    pub fn get(&mut self) -> Instant {
+        *self.0.get_or_insert_with(Instant::now)
+    }
+}
+
 /// The earlier of two deadlines, either of which may never come.
 #[must_use]
 pub fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {

@@ -71,13 +71,13 @@ impl Client {
     /// Why there is none.
     pub async fn next_request(&mut self, limits: &Limits) -> Result<RequestHead, NoRequest> {
         let mut reader = RequestReader::default();
-        let waiting_since = Instant::now();
-        let mut head_since = None;
+        let (mut waiting_since, mut head_since) = (None, None);
+        let mut has_begun = false;
         let head = poll_fn(|cx| {
             loop {
                 if !self.wire.input.is_empty() {
                     self.ticket.set_idle(false);
-                    head_since.get_or_insert_with(Instant::now);
+                    has_begun = true;
                     match reader.read(self.wire.input.filled(), &limits.head) {
                         Ok(None) => {}
                         Ok(Some((head, length))) => {
@@ -90,18 +90,20 @@ impl Client {
                 match self.wire.poll_fill(cx) {
                     Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(NoRequest::Over)),
                     Poll::Ready(Ok(_)) => continue,
-                    Poll::Pending if head_since.is_none() && self.ticket.phase() > Phase::Serving => {
+                    Poll::Pending if !has_begun && self.ticket.phase() > Phase::Serving => {
                         return Poll::Ready(Err(NoRequest::Over));
                     }
                     Poll::Pending => {}
                 }
-                self.ticket.set_idle(head_since.is_none());
-                let (since, limit) = match head_since {
-                    Some(since) => (since, limits.head_timeout),
-                    None => (waiting_since, limits.keep_alive_timeout),
+                self.ticket.set_idle(!has_begun);
+                let (since, limit, over) = if has_begun {
+                    (&mut head_since, limits.head_timeout, NoRequest::TooSlow)
+                } else {
+                    (&mut waiting_since, limits.keep_alive_timeout, NoRequest::Over)
                 };
+                // The time is asked for only if there is something to wait for.
+                let since = *since.get_or_insert_with(Instant::now);
                 self.deadline.set(limit.map(|limit| since + limit));
-                let over = if head_since.is_some() { NoRequest::TooSlow } else { NoRequest::Over };
                 return self.deadline.poll(cx).map(|()| Err(over));
             }
         })

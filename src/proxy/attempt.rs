@@ -18,7 +18,7 @@ pub(super) async fn answer_head(
     key: &Key,
     head: &RequestHead,
 ) -> Result<(Wire, ResponseHead), Failure> {
-    if let Some(mut upstream) = upstreams.reuse(key) {
+    if let Some(mut upstream) = upstreams.reuse(key, relay.began()) {
         match relay.answer_head(&mut upstream).await {
             Err(Break::UpstreamClosed(_)) if relay.can_repeat(is_idempotent(head)) => relay.repeat(),
             Err(broken) => return Err(broken.into()),

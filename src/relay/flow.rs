@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::outbox::Outbox;
+use crate::deadline::Now;
 use crate::h1::{Body, Step, Violation, encode};
 use crate::wire::{BUFFER_SIZE, Wire};
 
@@ -24,8 +25,9 @@ pub struct Flow {
     /// Whether anything went out that is not in `out` any more.
     streamed: bool,
     waits_for: Side,
-    last_progress: Instant,
-    last_arrival: Instant,
+    /// Since when nothing has moved; set when somebody first asks, since most flows end before anybody does.
+    waits_since: Option<Instant>,
+    last_arrival: Option<Instant>,
     longest_silence: Duration,
 }
 
@@ -55,7 +57,6 @@ impl Flow {
     /// A flow of this body behind these bytes of ours.
     #[must_use]
     pub fn new(out: Outbox, body: Body) -> Self {
-        let now = Instant::now();
         Self {
             out,
             body,
@@ -65,8 +66,8 @@ impl Flow {
             ended: false,
             streamed: false,
             waits_for: Side::Source,
-            last_progress: now,
-            last_arrival: now,
+            waits_since: None,
+            last_arrival: None,
             longest_silence: Duration::ZERO,
         }
     }
@@ -105,7 +106,13 @@ impl Flow {
     }
 
     /// Moves what can be moved. Ready when the body is over and all of it is written.
-    pub fn poll(&mut self, cx: &mut Context<'_>, source: &mut Wire, sink: &mut Wire) -> Poll<Result<(), Broken>> {
+    pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: &mut Now,
+        source: &mut Wire,
+        sink: &mut Wire,
+    ) -> Poll<Result<(), Broken>> {
         loop {
             self.waits_for = Side::Sink;
             if !self.out.is_empty() {
@@ -135,7 +142,7 @@ impl Flow {
                     match ready!(source.poll_fill(cx)) {
                         Ok(0) if self.body.may_end_here() => self.end_with_source(),
                         Ok(0) => return Poll::Ready(Err(Broken::Source(io::ErrorKind::UnexpectedEof.into()))),
-                        Ok(_) => self.arrival(),
+                        Ok(_) => self.arrival(now.get()),
                         Err(error) => return Poll::Ready(Err(Broken::Source(error))),
                     }
                 }
@@ -182,10 +189,15 @@ impl Flow {
         }
     }
 
-    /// For which side the flow waits, and since when.
+    /// For which side the flow waits.
     #[must_use]
-    pub fn waits_for(&self) -> (Side, Instant) {
-        (self.waits_for, self.last_progress)
+    pub fn waits_for(&self) -> Side {
+        self.waits_for
+    }
+
+    /// Since when nothing has moved.
+    pub fn waits_since(&mut self, now: &mut Now) -> Instant {
+        *self.waits_since.get_or_insert_with(|| now.get())
     }
 
     /// The longest time between two arrivals.
@@ -228,12 +240,12 @@ impl Flow {
     }
 
     fn progress(&mut self) {
-        self.last_progress = Instant::now();
+        self.waits_since = None;
     }
 
-    fn arrival(&mut self) {
-        let now = Instant::now();
-        self.longest_silence = self.longest_silence.max(now - self.last_arrival);
-        (self.last_arrival, self.last_progress) = (now, now);
+    fn arrival(&mut self, now: Instant) {
+        let last = self.last_arrival.replace(now).unwrap_or(now);
+        self.longest_silence = self.longest_silence.max(now - last);
+        self.waits_since = Some(now);
     }
 }

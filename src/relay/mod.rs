@@ -20,7 +20,7 @@ use tokio::time::Instant;
 pub use flow::{Broken, Flow, Side};
 pub use outbox::Outbox;
 
-use crate::deadline::{Deadline, earlier};
+use crate::deadline::{Deadline, Now, earlier};
 use crate::error::Limit;
 use crate::h1::{self, ResponseHead, ResponseReader, Violation, encode};
 use crate::wire::Wire;
@@ -126,6 +126,7 @@ pub struct Relay<'a> {
     to_head: bool,
     timeouts: Timeouts,
     client_limits: ClientLimits,
+    began: Instant,
     total_at: Option<Instant>,
 }
 
@@ -164,6 +165,7 @@ impl<'a> Relay<'a> {
             to_head: nature.to_head,
             timeouts,
             client_limits,
+            began: nature.began,
             total_at: timeouts.total.map(|total| nature.began + total),
         }
     }
@@ -200,7 +202,8 @@ impl<'a> Relay<'a> {
         }
         let mut answers = Answers { reader: ResponseReader::default(), interim: 0, interim_bytes: 0 };
         poll_fn(|cx| {
-            self.poll_request(cx, upstream)?;
+            let now = &mut Now::default();
+            self.poll_request(cx, now, upstream)?;
             let head = self.poll_head(cx, upstream, &mut answers)?;
             // Interim answers go out whether they wait or not; nothing else is written before they are.
             let _ = self.poll_interim(cx)?;
@@ -209,10 +212,10 @@ impl<'a> Relay<'a> {
             }
             self.poll_client(cx)?;
             let answer_wait = match self.timeouts.first_byte {
-                Some(limit) if !self.sends() => Some(self.request.waits_for().1 + limit),
+                Some(limit) if !self.sends() => Some(self.request.waits_since(now) + limit),
                 _ => None,
             };
-            self.poll_overdue(cx, (answer_wait, Overdue::Upstream(Limit::FirstByte)))
+            self.poll_overdue(cx, now, (answer_wait, Overdue::Upstream(Limit::FirstByte)))
         })
         .await
     }
@@ -235,21 +238,28 @@ impl<'a> Relay<'a> {
         self.request.forget();
         answer.preload(upstream).map_err(broken_answer)?;
         poll_fn(|cx| {
-            self.poll_request(cx, upstream)?;
+            let now = &mut Now::default();
+            self.poll_request(cx, now, upstream)?;
             if self.poll_interim(cx)?.is_ready() {
-                if let Poll::Ready(result) = answer.poll(cx, upstream, self.client) {
+                if let Poll::Ready(result) = answer.poll(cx, now, upstream, self.client) {
                     return Poll::Ready(result.map_err(broken_answer));
                 }
             }
             self.poll_client(cx)?;
-            let (side, since) = answer.waits_for();
-            let (limit, overdue) = match side {
+            let (limit, overdue) = match answer.waits_for() {
                 Side::Source => (self.timeouts.idle, Overdue::Upstream(Limit::Idle)),
                 Side::Sink => (self.client_limits.write_timeout, Overdue::ClientReads),
             };
-            self.poll_overdue(cx, (limit.map(|limit| since + limit), overdue))
+            let answer_wait = limit.map(|limit| answer.waits_since(now) + limit);
+            self.poll_overdue(cx, now, (answer_wait, overdue))
         })
         .await
+    }
+
+    /// When the exchange began.
+    #[must_use]
+    pub fn began(&self) -> Instant {
+        self.began
     }
 
     /// Whether the whole request has been sent.
@@ -287,11 +297,11 @@ impl<'a> Relay<'a> {
         !self.request_abandoned && !self.request.is_finished()
     }
 
-    fn poll_request(&mut self, cx: &mut Context<'_>, upstream: &mut Wire) -> Result<(), Break> {
+    fn poll_request(&mut self, cx: &mut Context<'_>, now: &mut Now, upstream: &mut Wire) -> Result<(), Break> {
         if !self.sends() {
             return Ok(());
         }
-        match self.request.poll(cx, self.client, upstream) {
+        match self.request.poll(cx, now, self.client, upstream) {
             Poll::Pending | Poll::Ready(Ok(())) => Ok(()),
             Poll::Ready(Err(Broken::Source(_))) => Err(Break::ClientGone),
             Poll::Ready(Err(Broken::Framing(violation))) => Err(Break::BadBody(violation)),
@@ -340,7 +350,7 @@ impl<'a> Relay<'a> {
 
     /// Sees the client's end. While its request is being read, the reading does that.
     fn poll_client(&mut self, cx: &mut Context<'_>) -> Result<(), Break> {
-        if self.sends() && self.request.waits_for().0 == Side::Source {
+        if self.sends() && self.request.waits_for() == Side::Source {
             return Ok(());
         }
         while self.reads_ahead() {
@@ -362,16 +372,21 @@ impl<'a> Relay<'a> {
     }
 
     /// Pending until a limit has run out, then the error that names it.
-    fn poll_overdue<T>(&mut self, cx: &mut Context<'_>, answer: (Option<Instant>, Overdue)) -> Poll<Result<T, Break>> {
-        let waits = [(self.total_at, Overdue::Upstream(Limit::Total)), self.request_wait(), answer];
+    fn poll_overdue<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: &mut Now,
+        answer: (Option<Instant>, Overdue),
+    ) -> Poll<Result<T, Break>> {
+        let waits = [(self.total_at, Overdue::Upstream(Limit::Total)), self.request_wait(now), answer];
         let mut next = waits.iter().fold(None, |next, (at, _)| earlier(next, *at));
         if !self.reads_ahead() {
-            next = earlier(next, Some(Instant::now() + UNREAD_CLIENT_CHECK));
+            next = earlier(next, Some(now.get() + UNREAD_CLIENT_CHECK));
         }
         self.deadline.set(next);
         std::task::ready!(self.deadline.poll(cx));
-        let now = Instant::now();
-        match waits.into_iter().find(|(at, _)| at.is_some_and(|at| at <= now)) {
+        let fired = Instant::now();
+        match waits.into_iter().find(|(at, _)| at.is_some_and(|at| at <= fired)) {
             Some((_, overdue)) => Poll::Ready(Err(overdue.into())),
             None => {
                 // Time to look at the client again.
@@ -382,14 +397,13 @@ impl<'a> Relay<'a> {
     }
 
     /// Until when the request may stand still.
-    fn request_wait(&self) -> (Option<Instant>, Overdue) {
-        let (side, since) = self.request.waits_for();
-        let (limit, overdue) = match side {
+    fn request_wait(&mut self, now: &mut Now) -> (Option<Instant>, Overdue) {
+        let (limit, overdue) = match self.request.waits_for() {
             _ if !self.sends() => (None, Overdue::ClientSends),
             Side::Source => (self.client_limits.body_timeout, Overdue::ClientSends),
             Side::Sink => (self.timeouts.idle, Overdue::Upstream(Limit::Idle)),
         };
-        (limit.map(|limit| since + limit), overdue)
+        (limit.map(|limit| self.request.waits_since(now) + limit), overdue)
     }
 }
 

@@ -35,8 +35,8 @@ pub struct Upstreams {
 impl Upstreams {
     /// A connection that was used before and still is good, the most recent first.
     #[must_use]
-    pub fn reuse(&self, key: &Key) -> Option<Wire> {
-        self.pool.borrow_mut().take(key, Instant::now())
+    pub fn reuse(&self, key: &Key, now: Instant) -> Option<Wire> {
+        self.pool.borrow_mut().take(key, now)
     }
 
     /// Makes a connection. It has no time limit of its own: whoever waits for it has one.

@@ -9,12 +9,13 @@ use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::coop;
 use tokio_rustls::TlsStream;
 
 pub use buffer::{Buffer, SIZE as BUFFER_SIZE};
@@ -111,13 +112,24 @@ impl Wire {
         .await
     }
 
-    /// Whether an idle connection is still good: nothing has arrived, not even its end. The kernel is asked, since
-    /// what the runtime knows may be older than the other side's goodbye.
+    /// Whether an idle connection is still good: nothing has arrived, not even its end.
+    ///
+    /// The runtime knows of everything that had arrived when it last asked the kernel, which was when it learned of
+    /// the request that is to be sent here. Only if it knows of something is the kernel asked again, since that may
+    /// be old news: a system call on every use of every connection would buy a few microseconds of certainty, and
+    /// the other side can close a moment later all the same.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        let may_be_old = !coop::has_budget_remaining() || self.tcp().poll_read_ready(&mut cx).is_ready();
+        self.input.is_empty() && !(may_be_old && self.has_arrivals())
+    }
+
+    /// Asks the kernel whether anything has arrived, or the end.
+    fn has_arrivals(&self) -> bool {
         let mut byte = [MaybeUninit::uninit()];
-        let quiet = SockRef::from(self.tcp()).peek(&mut byte);
-        self.input.is_empty() && matches!(quiet, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        let peeked = SockRef::from(self.tcp()).peek(&mut byte);
+        !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Whether the other side has closed the connection behind what may still be unread.

@@ -1,0 +1,193 @@
+//! The driver: starts each peer in turn, puts the same load on it, and sets the figures side by side.
+//!
+//! The proxy has one core to itself; the fake upstream and the load share the other. Machines drift, so peers are
+//! interleaved in rounds and the ratios are those of medians within one run.
+
+use std::error::Error;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use clap::Args;
+
+use crate::load::Kind;
+use crate::peers::{Peer, Running, wait_for};
+use crate::proc::{cpu_nanoseconds, memory_kib};
+use crate::report::{Figures, median, parse_line};
+
+/// Measures the product and its peers in turn and prints a table.
+#[derive(Args)]
+pub(crate) struct Compare {
+    /// The product's binary.
+    #[arg(long, default_value = "target/release/aqueduct")]
+    product: PathBuf,
+    /// What is measured.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Kind::Post, Kind::Rate, Kind::Sse, Kind::Idle, Kind::Down, Kind::Up])]
+    kinds: Vec<Kind>,
+    /// Who is measured. The first is what the others are set against.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Peer::Nginx, Peer::Aqueduct])]
+    peers: Vec<Peer>,
+    /// How many rounds.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// How long each measurement takes, in seconds.
+    #[arg(long, default_value_t = 4.0)]
+    seconds: f64,
+    /// The core of the proxy.
+    #[arg(long, default_value = "0")]
+    proxy_core: String,
+    /// The core of the load and the upstream.
+    #[arg(long, default_value = "1")]
+    load_core: String,
+}
+
+/// What one measurement gives.
+#[derive(Debug, Clone, Default)]
+struct Row {
+    /// Processor time of the proxy per unit, in microseconds; or its memory per stream, in KiB.
+    cost: Vec<f64>,
+    p50: Vec<f64>,
+    p99: Vec<f64>,
+    units: u64,
+    errors: u64,
+}
+
+pub(crate) fn run(compare: &Compare) -> Result<(), Box<dyn Error>> {
+    let directory = std::env::temp_dir().join(format!("aqueduct-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&directory)?;
+    let upstream = Upstream::start(&compare.load_core)?;
+    for &kind in &compare.kinds {
+        let mut rows = vec![Row::default(); compare.peers.len()];
+        for _ in 0..compare.rounds {
+            for (peer, row) in compare.peers.iter().zip(&mut rows) {
+                let running = peer.start(&compare.product, &directory, &compare.proxy_core)?;
+                measure(compare, kind, *peer, running.as_ref(), row)?;
+            }
+        }
+        print(kind, &compare.peers, &rows);
+    }
+    drop(upstream);
+    std::fs::remove_dir_all(&directory)?;
+    Ok(())
+}
+
+fn measure(
+    compare: &Compare,
+    kind: Kind,
+    peer: Peer,
+    running: Option<&Running>,
+    row: &mut Row,
+) -> Result<(), Box<dyn Error>> {
+    if kind == Kind::Idle {
+        return measure_idle(compare, peer, running, row);
+    }
+    // Connections are made and caches are warm before anything counts.
+    load(compare, kind, peer, 0.5)?.wait_with_output()?;
+    let cpu = || running.map_or(Ok(0), |running| cpu_nanoseconds(running.pid()));
+    let before = cpu()?;
+    let output = load(compare, kind, peer, compare.seconds)?.wait_with_output()?;
+    let spent = cpu()? - before;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let figures = text.lines().last().and_then(parse_line).ok_or("the load printed no figures")?;
+    row.add(&figures, spent as f64 / 1000.0 / figures.units.max(1) as f64);
+    Ok(())
+}
+
+fn measure_idle(compare: &Compare, peer: Peer, running: Option<&Running>, row: &mut Row) -> Result<(), Box<dyn Error>> {
+    const STREAMS: usize = 1000;
+
+    let memory = || running.map_or(0, |running| memory_kib(running.pid()));
+    // A few streams come and go first, so that what every proxy needs once is there already.
+    load(compare, Kind::Sse, peer, 0.5)?.wait_with_output()?;
+    let before = memory();
+    let mut child = load(compare, Kind::Idle, peer, 3.0)?;
+    let mut lines = BufReader::new(child.stdout.take().ok_or("no output")?).lines();
+    if lines.next().transpose()?.as_deref() != Some("open") {
+        return Err("the streams did not open".into());
+    }
+    let after = memory();
+    child.wait()?;
+    let cost = (after as f64 - before as f64) / STREAMS as f64;
+    row.add(&Figures { units: STREAMS as u64, ..Figures::default() }, cost);
+    Ok(())
+}
+
+fn load(compare: &Compare, kind: Kind, peer: Peer, seconds: f64) -> std::io::Result<Child> {
+    let connections = match kind {
+        Kind::Post | Kind::Rate => 32,
+        Kind::Sse => 200,
+        Kind::Idle => 1000,
+        Kind::Down | Kind::Up => 1,
+    };
+    let kind = format!("{kind:?}").to_lowercase();
+    ourselves(&compare.load_core)
+        .args(["load", &kind, "--to", &peer.address().to_string(), &format!("--prefix={}", peer.prefix())])
+        .args(["--connections", &connections.to_string(), "--seconds", &seconds.to_string()])
+        .args(["--bytes", &(if seconds < 1.0 { 64_u64 << 20 } else { 2 << 30 }).to_string()])
+        .stdout(Stdio::piped())
+        .spawn()
+}
+
+fn ourselves(core: &str) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["-c", core]).arg(std::env::current_exe().unwrap_or_else(|_| Path::new("aqueduct-bench").into()));
+    command
+}
+
+struct Upstream(Child);
+
+impl Upstream {
+    fn start(core: &str) -> std::io::Result<Self> {
+        let child = ourselves(core).arg("upstream").spawn()?;
+        let upstream = Self(child);
+        wait_for(([127, 0, 0, 1], 9801).into())?;
+        Ok(upstream)
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Row {
+    fn add(&mut self, figures: &Figures, cost: f64) {
+        self.cost.push(cost);
+        self.p50.push(figures.p50);
+        self.p99.push(figures.p99);
+        self.units += figures.units;
+        self.errors += figures.errors;
+    }
+}
+
+fn print(kind: Kind, peers: &[Peer], rows: &[Row]) {
+    let (what, unit) = match kind {
+        Kind::Post => ("small POST, 32 connections", "CPU µs/request"),
+        Kind::Rate => ("small POST at 500/s", "CPU µs/request"),
+        Kind::Sse => ("200 event streams, 20 ms apart", "CPU µs/event"),
+        Kind::Idle => ("1000 silent streams", "KiB/stream"),
+        Kind::Down => ("large answer", "CPU µs/MiB"),
+        Kind::Up => ("large request", "CPU µs/MiB"),
+    };
+    println!("\n{what}");
+    println!("| peer | {unit} | × | p50 µs | × | p99 µs | × | units | errors |");
+    println!("|---|---|---|---|---|---|---|---|---|");
+    let base = rows.first().cloned().unwrap_or_default();
+    for (peer, row) in peers.iter().zip(rows) {
+        let ratio = |values: &[f64], base: &[f64]| median(values) / median(base);
+        println!(
+            "| {} | {:.2} | {:.2} | {:.0} | {:.2} | {:.0} | {:.2} | {} | {} |",
+            peer.name(),
+            median(&row.cost),
+            ratio(&row.cost, &base.cost),
+            median(&row.p50),
+            ratio(&row.p50, &base.p50),
+            median(&row.p99),
+            ratio(&row.p99, &base.p99),
+            row.units,
+            row.errors
+        );
+    }
+}

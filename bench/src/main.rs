@@ -1,0 +1,49 @@
+//! Measures proxies side by side. `compare` is the driver; the other commands are the processes that it starts.
+
+mod compare;
+mod load;
+mod peers;
+mod proc;
+mod report;
+mod upstream;
+
+use std::net::SocketAddr;
+
+use clap::{Parser, Subcommand};
+
+/// A fake upstream, a load generator and a driver that measures proxies side by side.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves as a fake upstream on one thread.
+    Upstream {
+        /// Where to listen.
+        #[arg(long, default_value = "127.0.0.1:9801")]
+        listen: SocketAddr,
+    },
+    /// Puts one kind of load on a proxy and prints one line of figures.
+    Load(load::Load),
+    /// Measures the product and its peers in turn and prints a table.
+    Compare(compare::Compare),
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    match Arguments::parse().command {
+        Command::Upstream { listen } => block_on(upstream::serve(listen)),
+        Command::Load(load) => {
+            let figures = block_on(load::run(&load))?;
+            report::print_line(&figures);
+            Ok(())
+        }
+        Command::Compare(compare) => compare::run(&compare),
+    }
+}
+
+fn block_on<T>(work: impl Future<Output = Result<T, Box<dyn std::error::Error>>>) -> Result<T, Box<dyn std::error::Error>> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build_local(tokio::runtime::LocalOptions::default())?.block_on(work)
+}

@@ -1,0 +1,100 @@
+//! The proxies that are measured, each with a configuration that is kept beside the code.
+
+use std::fs;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A proxy that can be started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Peer {
+    /// No proxy: what the load and the upstream cost by themselves.
+    Direct,
+    Nginx,
+    Haproxy,
+    Aqueduct,
+}
+
+/// A proxy that runs. It ends when this goes.
+pub(crate) struct Running {
+    child: Child,
+}
+
+impl Peer {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Nginx => "nginx",
+            Self::Haproxy => "haproxy",
+            Self::Aqueduct => "aqueduct",
+        }
+    }
+
+    /// Starts the proxy on one core, in front of the fake upstream.
+    pub(crate) fn start(self, product: &Path, directory: &Path, core: &str) -> io::Result<Option<Running>> {
+        let file = |name: &str, text: &str| -> io::Result<String> {
+            let path = directory.join(name);
+            fs::write(&path, text)?;
+            Ok(path.display().to_string())
+        };
+        let mut command = Command::new("taskset");
+        command.args(["-c", core]);
+        match self {
+            Self::Direct => return Ok(None),
+            Self::Nginx => {
+                let config = file("nginx.conf", include_str!("../peers/nginx.conf"))?;
+                command.args(["nginx", "-p", &directory.display().to_string(), "-c", &config]);
+            }
+            Self::Haproxy => {
+                let config = file("haproxy.cfg", include_str!("../peers/haproxy.cfg"))?;
+                command.args(["haproxy", "-db", "-f", &config]);
+            }
+            Self::Aqueduct => {
+                let config = file("config.json", include_str!("../peers/aqueduct.json"))?;
+                command.arg(product).args(["run", "-c", &config]);
+            }
+        }
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let running = Running { child };
+        wait_for(self.address())?;
+        Ok(Some(running))
+    }
+
+    pub(crate) fn address(self) -> SocketAddr {
+        let port = if self == Self::Direct { 9801 } else { 9800 };
+        ([127, 0, 0, 1], port).into()
+    }
+
+    /// What stands before the path.
+    pub(crate) fn prefix(self) -> &'static str {
+        if self == Self::Direct { "" } else { "/up" }
+    }
+}
+
+impl Running {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // nginx's master takes its workers with it when it is asked to end, not when it is killed.
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until somebody listens.
+pub(crate) fn wait_for(address: SocketAddr) -> io::Result<()> {
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        match TcpStream::connect(address) {
+            Ok(_) => return Ok(()),
+            Err(error) if Instant::now() > end => return Err(error),
+            Err(_) => std::thread::yield_now(),
+        }
+    }
+}

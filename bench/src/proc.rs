@@ -1,0 +1,39 @@
+//! What the system says of a process.
+
+use std::fs;
+use std::io;
+
+/// The machine's monotonic clock: the same in every process.
+pub(crate) fn monotonic_nanoseconds() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    u64::try_from(now.tv_sec).unwrap_or_default() * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or_default()
+}
+
+/// The processor time that a process and its children have had, over all their threads, in nanoseconds.
+pub(crate) fn cpu_nanoseconds(pid: u32) -> io::Result<u64> {
+    let mut sum = 0;
+    for pid in family(pid) {
+        for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+            let stat = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
+            sum += stat.split(' ').next().and_then(|time| time.parse::<u64>().ok()).unwrap_or_default();
+        }
+    }
+    Ok(sum)
+}
+
+/// The memory that a process and its children have to themselves, shared pages counted by share (PSS), in KiB.
+pub(crate) fn memory_kib(pid: u32) -> u64 {
+    let of = |pid: u32| {
+        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap_or_default();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or_default()
+    };
+    family(pid).into_iter().map(of).sum()
+}
+
+/// A process and its children, whose own children none of the peers have.
+fn family(pid: u32) -> Vec<u32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let children = children.split_whitespace().filter_map(|child| child.parse().ok());
+    std::iter::once(pid).chain(children).collect()
+}
