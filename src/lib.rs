@@ -39,6 +39,7 @@ pub mod record;
 pub mod relay;
 pub mod route;
 pub mod secret;
+pub mod stock;
 pub mod text;
 pub mod upstream;
 pub mod wire;

@@ -44,6 +44,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 }
 
-fn block_on<T>(work: impl Future<Output = Result<T, Box<dyn std::error::Error>>>) -> Result<T, Box<dyn std::error::Error>> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build_local(tokio::runtime::LocalOptions::default())?.block_on(work)
+fn block_on<T>(
+    work: impl Future<Output = Result<T, Box<dyn std::error::Error>>>,
+) -> Result<T, Box<dyn std::error::Error>> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(tokio::runtime::LocalOptions::default())?
+        .block_on(work)
 }

@@ -12,7 +12,8 @@ use crate::text::Lang;
 
 /// Runs the program.
 pub fn main() -> std::process::ExitCode {
-    let path = std::env::args().last().filter(|_| std::env::args().len() > 1).unwrap_or_else(|| "config.json".into());
+    let path =
+        std::env::args().next_back().filter(|_| std::env::args().len() > 1).unwrap_or_else(|| "config.json".into());
     let source = Source {
         path: path.into(),
         overrides: Overrides::default(),

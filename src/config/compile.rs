@@ -47,11 +47,14 @@ pub struct Context<'a> {
     pub previous_tls: Option<&'a Arc<Tls>>,
 }
 
+/// A configuration and the warnings about it, or what is wrong with it.
+pub type Compiled = Result<(Snapshot, Vec<Finding>), Vec<Finding>>;
+
 /// Compiles a configuration. The findings are those of the text and those that come up here.
 ///
 /// # Errors
 /// The findings, at least one of which is an error.
-pub fn compile(loaded: Loaded, context: Context<'_>) -> Result<(Snapshot, Vec<Finding>), Vec<Finding>> {
+pub fn compile(loaded: Loaded, context: Context<'_>) -> Compiled {
     let Loaded { file, findings, places, empty_routes, .. } = loaded;
     let mut compiler = Compiler { context, found: Vec::new() };
     let snapshot = compiler.file(file, |key| empty_routes.contains(key));
@@ -187,7 +190,7 @@ impl Compiler<'_> {
                 let origin = url.origin().clone();
                 let tls = (origin.scheme == Scheme::Https).then(|| tls.cloned()).flatten();
                 let name = origin.to_string().into();
-                (Target::Fixed { url, key: Key { origin, tls }, name }, userinfo)
+                (Target::Fixed { url, key: Arc::new(Key::new(origin, tls)), name }, userinfo)
             }
             Err(bad) => {
                 let problem = match bad {

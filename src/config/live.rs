@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use super::compile::{Context, compile};
+use super::compile::{Compiled, Context, compile};
 use super::finding::{Finding, Severity};
 use super::load::{Surroundings, load};
 use super::scalar::{Language, LogFormat, Port};
@@ -77,11 +77,11 @@ impl Source {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn read(&self) -> Result<(Snapshot, Vec<Finding>), Vec<Finding>> {
+    pub fn read(&self) -> Compiled {
         self.read_seen(None).1
     }
 
-    fn read_seen(&self, previous: Option<&Snapshot>) -> (Seen, Result<(Snapshot, Vec<Finding>), Vec<Finding>>) {
+    fn read_seen(&self, previous: Option<&Snapshot>) -> (Seen, Compiled) {
         let text = match std::fs::read(&self.path) {
             Ok(text) => text,
             Err(error) => return (Seen::default(), Err(vec![self.unreadable(&error)])),

@@ -235,7 +235,7 @@ mod tests {
             .1
             .custom_headers
             .iter()
-            .map(|(_, value)| value.0.as_ref().map(|value| value.expose()))
+            .map(|(_, value)| value.0.as_ref().map(crate::secret::Secret::expose))
             .collect();
         assert_eq!(values, [Some(&b"1.50"[..]), Some(b"12345678901234567890123"), Some(b"true"), None]);
     }

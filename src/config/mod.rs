@@ -12,7 +12,7 @@ pub mod schema;
 mod snapshot;
 mod verify;
 
-pub use compile::{Context, compile};
+pub use compile::{Compiled, Context, compile};
 pub use finding::{Finding, Severity, has_errors};
 pub use live::{Live, Outcome, Overrides, Source};
 pub use load::{Loaded, Places, Surroundings, load};

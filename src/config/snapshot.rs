@@ -80,7 +80,7 @@ pub enum Target {
         /// What is added to the rest of the path.
         url: route::Fixed,
         /// Which connections lead there.
-        key: upstream::Key,
+        key: Arc<upstream::Key>,
         /// The place as the log names it: `scheme://host:port`.
         name: Arc<str>,
     },

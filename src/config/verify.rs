@@ -84,11 +84,11 @@ fn wrong_type(schema: &Value, value: &Value) -> Option<Problem> {
 }
 
 fn wrong_value(schema: &Value, value: &Value) -> Option<Problem> {
-    if let Some(allowed) = schema["enum"].as_array() {
-        if !allowed.contains(value) {
-            let names = allowed.iter().filter(|allowed| !allowed.is_null()).map(Value::to_string).collect();
-            return Some(Problem::NotOneOf(names));
-        }
+    if let Some(allowed) = schema["enum"].as_array()
+        && !allowed.contains(value)
+    {
+        let names = allowed.iter().filter(|allowed| !allowed.is_null()).map(Value::to_string).collect();
+        return Some(Problem::NotOneOf(names));
     }
     match value {
         Value::Number(number) => {

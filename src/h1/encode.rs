@@ -24,6 +24,12 @@ pub fn field(name: &str, value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// `name: `, in the case in which it came.
+pub fn name(name: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+}
+
 /// Our own status line. It always names HTTP/1.1, whatever the client speaks (RFC 9110 section 2.5).
 pub fn status_line(status: u16, reason: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(Version::Http11.name());

@@ -2,12 +2,15 @@
 //!
 //! Order, case and repetition survive because nothing is taken apart: an edited head is made by copying lines.
 
+use std::ops::Range;
+
 use memchr::memchr;
 
 use super::{Limits, Violation, token};
+use crate::stock;
 
 /// The field lines of one head, in the order in which they came.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Fields {
     bytes: Vec<u8>,
     index: Vec<Place>,
@@ -26,7 +29,7 @@ pub struct Field<'a> {
 
 /// Where a line lies in the bytes of its head. Heads are far below 4 GiB (see [`Limits::max_head`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
+pub(crate) struct Place {
     start: u32,
     name_end: u32,
     value_start: u32,
@@ -41,14 +44,18 @@ impl Fields {
     }
 
     /// The values of every field of this name, in any case.
-    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
+    pub fn values<'a, const N: usize>(&'a self, name: &'a [u8; N]) -> impl Iterator<Item = &'a [u8]> + 'a {
         self.iter().filter(move |field| field.is(name)).map(|field| field.value)
     }
 
-    /// The value of the first field of this name, in any case.
+    /// Some lines that follow each other, as they came, by their numbers.
     #[must_use]
-    pub fn first(&self, name: &str) -> Option<&[u8]> {
-        self.iter().find(|field| field.is(name)).map(|field| field.value)
+    pub fn lines(&self, numbers: Range<usize>) -> &[u8] {
+        match self.index.get(numbers) {
+            Some([first, .., last]) => &self.bytes[first.start as usize..last.end as usize],
+            Some([only]) => &self.bytes[only.start as usize..only.end as usize],
+            Some([]) | None => &[],
+        }
     }
 
     /// How many field lines there are.
@@ -65,28 +72,7 @@ impl Fields {
 
     /// The options of every `Connection` field (RFC 9110 section 7.6.1).
     pub fn connection_options(&self) -> impl Iterator<Item = &[u8]> {
-        self.iter().filter(|field| field.is("connection")).flat_map(|field| list(field.value))
-    }
-
-    /// Whether `Connection` has this option.
-    #[must_use]
-    pub fn has_connection_option(&self, option: &str) -> bool {
-        self.connection_options().any(|given| given.eq_ignore_ascii_case(option.as_bytes()))
-    }
-
-    /// Reads the lines from `at` to the empty line that ends the head. The caller has found that line, so every
-    /// LF in `head` has its CR (see [`HeadScan`]).
-    pub(super) fn parse(head: &[u8], mut at: usize) -> Result<Self, Violation> {
-        let mut index = Vec::with_capacity(24);
-        while let Some(length) = memchr(b'\n', &head[at..]) {
-            let line = &head[at..=at + length];
-            if line == b"\r\n" {
-                break;
-            }
-            index.push(Place::parse(line, at)?);
-            at += line.len();
-        }
-        Ok(Self { bytes: head.to_vec(), index })
+        self.iter().filter(|field| field.is(b"connection")).flat_map(|field| list(field.value))
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -94,39 +80,69 @@ impl Fields {
     }
 }
 
+impl Drop for Fields {
+    fn drop(&mut self) {
+        stock::give_bytes(std::mem::take(&mut self.bytes));
+        stock::give_places(std::mem::take(&mut self.index));
+    }
+}
+
 impl Field<'_> {
-    /// Whether the field has this name, in any case.
+    /// Whether the field has this name, in any case. The name is given in lower case, and has letters, digits and
+    /// hyphens only.
     #[inline]
     #[must_use]
-    pub fn is(&self, name: &str) -> bool {
-        self.name.eq_ignore_ascii_case(name.as_bytes())
+    pub fn is<const N: usize>(&self, name: &[u8; N]) -> bool {
+        is_name(self.name, name)
+    }
+}
+
+/// Whether a field name is this one, in any case. Of all bytes that a name can have (tokens), only the two cases of a
+/// letter become the same by this one bit.
+#[inline]
+#[must_use]
+pub(crate) fn is_name<const N: usize>(name: &[u8], known: &[u8; N]) -> bool {
+    match <&[u8; N]>::try_from(name) {
+        Ok(name) => name.iter().zip(known).fold(true, |same, (byte, known)| same & (byte | 0x20 == *known)),
+        Err(_) => false,
     }
 }
 
 impl Place {
-    fn parse(line: &[u8], at: usize) -> Result<Self, Violation> {
-        let text = &line[..line.len() - 2];
-        let name_end = text.iter().position(|&byte| !token::is_token_byte(byte)).unwrap_or(text.len());
-        match text.get(name_end) {
+    /// Reads one line from the start of `rest`, which lies at `at` in its head. `None`: it is not whole.
+    #[inline]
+    fn read(rest: &[u8], at: usize) -> Result<Option<Self>, Violation> {
+        let name_end = token::end_of_token(rest);
+        match rest.get(name_end) {
+            None => return Ok(None),
             Some(b':') if name_end > 0 => {}
             Some(b' ' | b'\t') if name_end == 0 => return Err(Violation::FoldedLine),
             Some(b' ' | b'\t') => return Err(Violation::SpaceBeforeColon),
             Some(b'\0') => return Err(Violation::Nul),
-            Some(b'\r') => return Err(Violation::BareCarriageReturn),
-            _ => return Err(Violation::BadFieldName),
+            Some(b'\r') if rest.get(name_end + 1) != Some(&b'\n') => return Err(Violation::BareCarriageReturn),
+            Some(b'\n') => return Err(Violation::BareLineFeed),
+            Some(_) => return Err(Violation::BadFieldName),
         }
-        let value = &text[name_end + 1..];
-        token::check_text(value)?;
-        let lead = value.iter().take_while(|&&byte| is_space(byte)).count();
-        let trail = value[lead..].iter().rev().take_while(|&&byte| is_space(byte)).count();
-        let start = place(at);
-        Ok(Self {
-            start,
-            name_end: start + place(name_end),
-            value_start: start + place(name_end + 1 + lead),
-            value_end: start + place(text.len() - trail),
-            end: start + place(line.len()),
-        })
+        let Some(text_end) = token::end_of_text(rest, name_end + 1) else { return Ok(None) };
+        if !ends_line(rest, text_end)? {
+            return Ok(None);
+        }
+        let is_space = |at: usize| matches!(rest[at], b' ' | b'\t');
+        let (mut start, mut end) = (name_end + 1, text_end);
+        while start < end && is_space(start) {
+            start += 1;
+        }
+        while start < end && is_space(end - 1) {
+            end -= 1;
+        }
+        let place = |offset: usize| offset_in_head(at + offset);
+        Ok(Some(Self {
+            start: place(0),
+            name_end: place(name_end),
+            value_start: place(start),
+            value_end: place(end),
+            end: place(text_end + 2),
+        }))
     }
 
     #[inline]
@@ -139,60 +155,105 @@ impl Place {
     }
 }
 
-/// The search for the end of a head that arrives in pieces; it looks at each byte once.
-#[derive(Debug, Default, Clone)]
-pub(super) struct HeadScan {
-    at: usize,
-    line_start: usize,
-    lines: usize,
+/// Whether CRLF stands at `at`, where text has ended. `false`: its LF has not arrived.
+pub(super) fn ends_line(bytes: &[u8], at: usize) -> Result<bool, Violation> {
+    match (bytes[at], bytes.get(at + 1)) {
+        (b'\r', Some(b'\n')) => Ok(true),
+        (b'\r', None) => Ok(false),
+        (b'\r', Some(_)) => Err(Violation::BareCarriageReturn),
+        (b'\n', _) => Err(Violation::BareLineFeed),
+        (b'\0', _) => Err(Violation::Nul),
+        _ => Err(Violation::ControlCharacter),
+    }
 }
 
-impl HeadScan {
-    /// The length of the head at the start of `bytes`, its empty line included, or `None` while it is incomplete.
+/// Reads a head that arrives in pieces. Lines that are whole are read once; one that is not is read again when its
+/// end has arrived, and not before.
+#[derive(Debug, Default)]
+pub(super) struct HeadReader {
+    /// Where the next line begins.
+    at: usize,
+    /// How much of it has been searched for its end in vain.
+    searched: usize,
+    /// How long the first line is, CRLF included; 0 while it is not whole.
+    first_line: usize,
+    index: Vec<Place>,
+}
+
+impl HeadReader {
+    /// The length of the first line once it is whole.
     ///
     /// # Errors
-    /// A line end that is not CRLF, or a limit: both are known before the head is whole.
-    pub(super) fn end(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, Violation> {
-        while let Some(distance) = memchr(b'\n', &bytes[self.at..]) {
-            let feed = self.at + distance;
-            if feed == self.line_start || bytes[feed - 1] != b'\r' {
-                return Err(Violation::BareLineFeed);
-            }
-            let length = feed + 1 - self.line_start;
-            if feed + 1 > limits.max_head {
-                return Err(Violation::HeadTooLong);
-            }
-            if self.lines == 0 && length > limits.max_first_line {
-                return Err(Violation::RequestLineTooLong);
-            }
-            self.at = feed + 1;
-            self.line_start = feed + 1;
-            if length == 2 && self.lines > 0 {
-                return Ok(Some(feed + 1));
-            }
-            // The first line is none of the fields.
-            if self.lines > limits.max_fields {
-                return Err(Violation::TooManyFields);
-            }
-            self.lines += 1;
+    /// It is longer than the limit, or does not end in CRLF.
+    #[inline]
+    pub(super) fn first_line(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, Violation> {
+        if self.first_line > 0 {
+            return Ok(Some(self.first_line));
         }
-        self.at = bytes.len();
-        if self.lines == 0 && bytes.len() > limits.max_first_line {
+        let Some(distance) = memchr(b'\n', &bytes[self.searched..]) else {
+            self.searched = bytes.len();
+            let is_long = bytes.len() > limits.max_first_line;
+            return if is_long { Err(Violation::RequestLineTooLong) } else { Ok(None) };
+        };
+        let feed = self.searched + distance;
+        if feed == 0 || bytes[feed - 1] != b'\r' {
+            return Err(Violation::BareLineFeed);
+        }
+        if feed + 1 > limits.max_first_line {
             return Err(Violation::RequestLineTooLong);
         }
-        if bytes.len() >= limits.max_head {
+        (self.first_line, self.at, self.searched) = (feed + 1, feed + 1, feed + 1);
+        self.index = stock::take_places();
+        Ok(Some(self.first_line))
+    }
+
+    /// The field lines after the first, and the length of the whole head, once it is whole.
+    ///
+    /// # Errors
+    /// The first fault in them.
+    #[inline]
+    pub(super) fn fields(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<(Fields, usize)>, Violation> {
+        if self.searched > self.at && memchr(b'\n', &bytes[self.searched..]).is_none() {
+            return self.wait(bytes, limits);
+        }
+        loop {
+            let rest = &bytes[self.at..];
+            match rest {
+                [b'\r', b'\n', ..] => break,
+                [] | [b'\r'] => return self.wait(bytes, limits),
+                _ => {}
+            }
+            let Some(place) = Place::read(rest, self.at)? else { return self.wait(bytes, limits) };
+            if self.index.len() == limits.max_fields {
+                return Err(Violation::TooManyFields);
+            }
+            self.at = place.end as usize;
+            if self.at > limits.max_head {
+                return Err(Violation::HeadTooLong);
+            }
+            self.index.push(place);
+        }
+        let length = self.at + 2;
+        if length > limits.max_head {
             return Err(Violation::HeadTooLong);
         }
-        Ok(None)
+        let mut head = stock::take_bytes();
+        head.extend_from_slice(&bytes[..length]);
+        Ok(Some((Fields { bytes: head, index: std::mem::take(&mut self.index) }, length)))
+    }
+
+    fn wait<T>(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<T>, Violation> {
+        self.searched = bytes.len();
+        if bytes.len() >= limits.max_head { Err(Violation::HeadTooLong) } else { Ok(None) }
     }
 }
 
 /// Checks one line of a trailer section, CRLF included, and gives its name.
 pub(super) fn trailer_name(line: &[u8]) -> Result<&[u8], Violation> {
-    if !line.ends_with(b"\r\n") {
-        return Err(Violation::BareLineFeed);
+    match Place::read(line, 0)? {
+        Some(place) if place.end as usize == line.len() => Ok(place.field(line).name),
+        _ => Err(Violation::BareLineFeed),
     }
-    Ok(Place::parse(line, 0)?.field(line).name)
 }
 
 /// The members of a comma-separated list (RFC 9110 section 5.6.1), empty ones left out.
@@ -200,12 +261,7 @@ pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
 }
 
-#[inline]
-fn is_space(byte: u8) -> bool {
-    byte == b' ' || byte == b'\t'
-}
-
-fn place(offset: usize) -> u32 {
+fn offset_in_head(offset: usize) -> u32 {
     u32::try_from(offset).expect("a head is limited to far less than 4 GiB")
 }
 
@@ -214,7 +270,12 @@ mod tests {
     use super::*;
 
     fn parse(lines: &str) -> Result<Fields, Violation> {
-        Fields::parse(lines.as_bytes(), 0)
+        let text = format!("first\r\n{lines}");
+        let mut reader = HeadReader::default();
+        reader.first_line(text.as_bytes(), &Limits::REQUEST)?;
+        let (fields, length) = reader.fields(text.as_bytes(), &Limits::REQUEST)?.expect("whole");
+        assert_eq!(length, text.len());
+        Ok(fields)
     }
 
     #[test]
@@ -230,7 +291,9 @@ mod tests {
                 (b"empty", b"", b"empty:\r\n"),
             ]
         );
-        assert_eq!(fields.values("COOKIE").collect::<Vec<_>>(), [b"a", b"b"]);
+        assert_eq!(fields.values(b"cookie").collect::<Vec<_>>(), [b"a", b"b"]);
+        assert_eq!(fields.lines(1..3), b"X-b:\t c \r\ncookie:b\r\n");
+        assert_eq!((fields.lines(0..1), fields.lines(2..2)), (&b"Cookie: a\r\n"[..], &b""[..]));
     }
 
     #[test]
@@ -248,6 +311,9 @@ mod tests {
             ("a: b\0c\r\n", Violation::Nul),
             ("a: b\rc\r\n", Violation::BareCarriageReturn),
             ("a\r: c\r\n", Violation::BareCarriageReturn),
+            ("a: b\n", Violation::BareLineFeed),
+            ("a\n", Violation::BareLineFeed),
+            ("\n", Violation::BareLineFeed),
             ("a: \x07\r\n", Violation::ControlCharacter),
         ] {
             assert_eq!(parse(&format!("{line}\r\n")), Err(violation), "{line:?}");
@@ -255,37 +321,58 @@ mod tests {
     }
 
     #[test]
-    fn connection_options_are_gathered_from_every_line() {
-        let fields = parse("Connection: close, X-a\r\nConnection: ,Upgrade\r\n\r\n").expect("valid");
-        assert_eq!(fields.connection_options().collect::<Vec<_>>(), [&b"close"[..], b"X-a", b"Upgrade"]);
-        assert!(fields.has_connection_option("x-A") && !fields.has_connection_option("keep-alive"));
+    fn names_are_the_same_in_any_case_and_no_others_are() {
+        assert!(is_name(b"Content-LENGTH", b"content-length") && is_name(b"te", b"te"));
+        // Of the bytes that differ in this one bit, none but letters can be in a name.
+        for name in [&b"content_length"[..], b"content-lengt", b"content-lengthx", b"", b"cOntent.length"] {
+            assert!(!is_name(name, b"content-length"), "{name:?}");
+        }
+        for (byte, known) in (0..=255_u8).flat_map(|byte| b"abcxyz059-".map(|known| (byte, known))) {
+            if token::is_token_byte(byte) {
+                assert_eq!(is_name(&[byte], &[known]), byte.eq_ignore_ascii_case(&known), "{byte} {known}");
+            }
+        }
     }
 
     #[test]
-    fn the_scan_finds_the_same_end_however_the_bytes_arrive() {
-        let head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nrest";
-        for cut in 0..head.len() {
-            let mut scan = HeadScan::default();
-            let first = scan.end(&head[..cut], &Limits::REQUEST);
-            let end = match first.expect("valid") {
-                Some(end) => end,
-                None => scan.end(head, &Limits::REQUEST).expect("valid").expect("whole"),
-            };
-            assert_eq!(end, head.len() - 4, "cut at {cut}");
+    fn connection_options_are_gathered_from_every_line() {
+        let fields = parse("Connection: close, X-a\r\nConnection: ,Upgrade\r\n\r\n").expect("valid");
+        assert_eq!(fields.connection_options().collect::<Vec<_>>(), [&b"close"[..], b"X-a", b"Upgrade"]);
+    }
+
+    #[test]
+    fn the_reader_finds_the_same_lines_however_the_bytes_arrive() {
+        let head = b"GET / HTTP/1.1\r\nHost: a\r\nLong: 0123456789012345678901234567890\r\n\r\nrest";
+        for first in 0..head.len() {
+            for second in first..head.len() {
+                let mut reader = HeadReader::default();
+                let whole = [first, second, head.len()].into_iter().find_map(|end| {
+                    reader.first_line(&head[..end], &Limits::REQUEST).expect("valid")?;
+                    reader.fields(&head[..end], &Limits::REQUEST).expect("valid")
+                });
+                let (fields, length) = whole.expect("whole");
+                assert_eq!((length, fields.len()), (head.len() - 4, 2), "cut at {first} and {second}");
+            }
         }
     }
 
     #[test]
     fn limits_hold_before_the_head_is_whole() {
         let limits = Limits { max_head: 64, max_first_line: 20, max_fields: 2 };
-        let end = |bytes: &[u8]| HeadScan::default().end(bytes, &limits);
-        assert_eq!(end(&[b'a'; 20]), Ok(None));
-        assert_eq!(end(&[b'a'; 21]), Err(Violation::RequestLineTooLong));
-        assert_eq!(end(b"GET / HTTP/1.1\r\na:\r\nb:\r\n\r\n"), Ok(Some(26)));
-        assert_eq!(end(b"GET / HTTP/1.1\r\na:\r\nb:\r\nc:\r\n"), Err(Violation::TooManyFields));
+        let read = |bytes: &[u8]| {
+            let mut reader = HeadReader::default();
+            match reader.first_line(bytes, &limits)? {
+                Some(_) => Ok(reader.fields(bytes, &limits)?.map(|(_, length)| length)),
+                None => Ok(None),
+            }
+        };
+        assert_eq!(read(&[b'a'; 20]), Ok(None));
+        assert_eq!(read(&[b'a'; 21]), Err(Violation::RequestLineTooLong));
+        assert_eq!(read(b"GET / HTTP/1.1\r\na:\r\nb:\r\n\r\n"), Ok(Some(26)));
+        assert_eq!(read(b"GET / HTTP/1.1\r\na:\r\nb:\r\nc:\r\n"), Err(Violation::TooManyFields));
         let long = [&b"GET / HTTP/1.1\r\na: "[..], &[b'x'; 60]].concat();
-        assert_eq!(end(&long), Err(Violation::HeadTooLong));
-        assert_eq!(end(b"GET / HTTP/1.1\n"), Err(Violation::BareLineFeed));
-        assert_eq!(end(b"\n"), Err(Violation::BareLineFeed));
+        assert_eq!(read(&long), Err(Violation::HeadTooLong));
+        assert_eq!(read(b"GET / HTTP/1.1\n"), Err(Violation::BareLineFeed));
+        assert_eq!(read(b"\n"), Err(Violation::BareLineFeed));
     }
 }

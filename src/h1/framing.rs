@@ -66,28 +66,28 @@ impl Found {
         for field in fields.iter() {
             // The length of the name tells nearly all other fields apart at once.
             match field.name.len() {
-                4 if field.is("host") => {
+                4 if field.is(b"host") => {
                     found.hosts += 1;
                     if !token::is_authority(field.value) {
                         return Err(Violation::BadHost);
                     }
                 }
-                6 if field.is("expect") => {
+                6 if field.is(b"expect") => {
                     found.expects_continue |= field.value.eq_ignore_ascii_case(b"100-continue");
                 }
-                10 if field.is("connection") => {
+                10 if field.is(b"connection") => {
                     for option in super::fields::list(field.value) {
                         found.close |= option.eq_ignore_ascii_case(b"close");
                         found.stays |= option.eq_ignore_ascii_case(b"keep-alive");
                     }
                 }
-                14 if field.is("content-length") => {
+                14 if field.is(b"content-length") => {
                     if found.length.is_some() {
                         return Err(Violation::RepeatedLength);
                     }
                     found.length = Some(length(field.value)?);
                 }
-                17 if field.is("transfer-encoding") => {
+                17 if field.is(b"transfer-encoding") => {
                     if version == Version::Http10 {
                         return Err(Violation::CodingInHttp10);
                     }

@@ -17,6 +17,7 @@ mod violation;
 
 pub use body::{Body, Step, Trailers};
 pub use fields::{Field, Fields, list};
+pub(crate) use fields::{Place, is_name};
 pub use framing::Framing;
 pub use request::{RequestHead, RequestReader, Target};
 pub use response::{ResponseHead, ResponseReader, is_to_head};

@@ -3,12 +3,12 @@
 use memchr::memchr;
 
 use super::body::{Body, Trailers};
-use super::fields::HeadScan;
+use super::fields::HeadReader;
 use super::framing::{self, Framing};
 use super::{Fields, Limits, Version, Violation, token};
 
 /// The head of one request, checked as a whole: what exists as a value of this type has one reading.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct RequestHead {
     /// The field lines.
     pub fields: Fields,
@@ -36,9 +36,18 @@ pub enum Target<'a> {
 }
 
 /// Reads request heads from bytes that arrive in pieces. One reader serves one head.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default)]
 pub struct RequestReader {
-    scan: HeadScan,
+    lines: HeadReader,
+    line: Option<RequestLine>,
+}
+
+/// Where the parts of a request line lie.
+#[derive(Debug, Clone, Copy)]
+struct RequestLine {
+    method_end: usize,
+    target_end: usize,
+    version: Version,
 }
 
 impl RequestReader {
@@ -54,37 +63,45 @@ impl RequestReader {
             [] | [b'\r'] => return Ok(None),
             _ => 0,
         };
-        let Some(end) = self.scan.end(&bytes[skipped..], limits)? else { return Ok(None) };
-        let head = RequestHead::parse(&bytes[skipped..skipped + end])?;
-        Ok(Some((head, skipped + end)))
+        let bytes = &bytes[skipped..];
+        let Some(length) = self.lines.first_line(bytes, limits)? else { return Ok(None) };
+        let line = match self.line {
+            Some(line) => line,
+            None => *self.line.insert(RequestLine::parse(&bytes[..length - 2])?),
+        };
+        let Some((fields, length)) = self.lines.fields(bytes, limits)? else { return Ok(None) };
+        Ok(Some((RequestHead::new(line, fields)?, skipped + length)))
     }
 }
 
-impl RequestHead {
-    fn parse(head: &[u8]) -> Result<Self, Violation> {
-        let line_end = memchr(b'\r', head).ok_or(Violation::BadRequestLine)?;
-        let line = &head[..line_end];
+impl RequestLine {
+    fn parse(line: &[u8]) -> Result<Self, Violation> {
         let method_end = memchr(b' ', line).ok_or(Violation::BadRequestLine)?;
         let target_start = method_end + 1;
         let target_length = memchr(b' ', &line[target_start..]).ok_or(Violation::BadRequestLine)?;
         let target_end = target_start + target_length;
-        if head[line_end + 1] != b'\n' {
-            return Err(Violation::BareCarriageReturn);
-        }
         if !token::is_token(&line[..method_end]) {
             return Err(Violation::BadMethod);
         }
         let version = Version::parse(&line[target_end + 1..]).ok_or(Violation::BadRequestLine)??;
-        let fields = Fields::parse(head, line_end + 2)?;
-        let facts = framing::of_request(&fields, version)?;
+        if !token::is_target(&line[target_start..target_end]) {
+            return Err(Violation::BadTarget);
+        }
+        Ok(Self { method_end, target_end, version })
+    }
+}
+
+impl RequestHead {
+    fn new(line: RequestLine, fields: Fields) -> Result<Self, Violation> {
+        let facts = framing::of_request(&fields, line.version)?;
         let head = Self {
             fields,
-            version,
+            version: line.version,
             framing: facts.framing,
             keep_alive: facts.keep_alive,
             expects_continue: facts.expects_continue,
-            method_end,
-            target_end,
+            method_end: line.method_end,
+            target_end: line.target_end,
         };
         head.check_target()?;
         Ok(head)
@@ -130,9 +147,6 @@ impl RequestHead {
 
     fn check_target(&self) -> Result<(), Violation> {
         let raw = self.raw_target();
-        if !token::is_target(raw) {
-            return Err(Violation::BadTarget);
-        }
         match self.target() {
             Target::Path(_) if raw.starts_with(b"/") => Ok(()),
             Target::Path(_) => match absolute(raw) {

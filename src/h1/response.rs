@@ -1,14 +1,12 @@
 //! Answer heads (RFC 9112 section 4).
 
-use memchr::memchr;
-
 use super::body::{Body, Trailers};
-use super::fields::HeadScan;
+use super::fields::HeadReader;
 use super::framing::{self, Framing};
 use super::{Fields, Limits, RequestHead, Version, Violation, token};
 
 /// The head of one answer, interim ones included, checked as a whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct ResponseHead {
     /// The field lines.
     pub fields: Fields,
@@ -24,9 +22,18 @@ pub struct ResponseHead {
 }
 
 /// Reads answer heads from bytes that arrive in pieces. One reader serves one head.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default)]
 pub struct ResponseReader {
-    scan: HeadScan,
+    lines: HeadReader,
+    line: Option<StatusLine>,
+}
+
+/// What a status line says.
+#[derive(Debug, Clone, Copy)]
+struct StatusLine {
+    version: Version,
+    status: u16,
+    end: usize,
 }
 
 impl ResponseReader {
@@ -45,32 +52,39 @@ impl ResponseReader {
         if !b"HTTP/1.".starts_with(&bytes[..bytes.len().min(7)]) {
             return Err(Violation::BadStatusLine);
         }
-        let Some(end) = self.scan.end(bytes, limits)? else { return Ok(None) };
-        Ok(Some((ResponseHead::parse(&bytes[..end], to_head)?, end)))
+        let Some(length) = self.lines.first_line(bytes, limits)? else { return Ok(None) };
+        let line = match self.line {
+            Some(line) => line,
+            None => *self.line.insert(StatusLine::parse(&bytes[..length - 2])?),
+        };
+        let Some((fields, length)) = self.lines.fields(bytes, limits)? else { return Ok(None) };
+        Ok(Some((ResponseHead::new(line, fields, to_head)?, length)))
+    }
+}
+
+impl StatusLine {
+    fn parse(line: &[u8]) -> Result<Self, Violation> {
+        let (version, rest) = line.split_at_checked(8).ok_or(Violation::BadStatusLine)?;
+        let version = Version::parse(version).ok_or(Violation::BadStatusLine)??;
+        // The space before an empty reason is often missing; nothing else can be meant.
+        let digits = match rest {
+            [b' ', digits @ ..] if digits.len() == 3 || digits.get(3) == Some(&b' ') => &digits[..3],
+            _ => return Err(Violation::BadStatusLine),
+        };
+        if !digits.iter().all(u8::is_ascii_digit) || digits[0] == b'0' {
+            return Err(Violation::BadStatusLine);
+        }
+        token::check_text(&rest[4..])?;
+        let status = digits.iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
+        Ok(Self { version, status, end: line.len() })
     }
 }
 
 impl ResponseHead {
-    fn parse(head: &[u8], to_head: bool) -> Result<Self, Violation> {
-        let line_end = memchr(b'\r', head).ok_or(Violation::BadStatusLine)?;
-        if head[line_end + 1] != b'\n' {
-            return Err(Violation::BareCarriageReturn);
-        }
-        let line = &head[..line_end];
-        let (version, rest) = line.split_at_checked(8).ok_or(Violation::BadStatusLine)?;
-        let version = Version::parse(version).ok_or(Violation::BadStatusLine)??;
-        let status = match rest {
-            // The space before an empty reason is often missing; nothing else can be meant.
-            [b' ', a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9']
-            | [b' ', a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', b' ', ..] => {
-                u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0')
-            }
-            _ => return Err(Violation::BadStatusLine),
-        };
-        token::check_text(&rest[4..])?;
-        let fields = Fields::parse(head, line_end + 2)?;
+    fn new(line: StatusLine, fields: Fields, to_head: bool) -> Result<Self, Violation> {
+        let StatusLine { version, status, end } = line;
         let facts = framing::of_response(&fields, version, status, to_head)?;
-        Ok(Self { fields, version, status, framing: facts.framing, keep_alive: facts.keep_alive, line_end })
+        Ok(Self { fields, version, status, framing: facts.framing, keep_alive: facts.keep_alive, line_end: end })
     }
 
     /// The reason phrase as it came; often empty.

@@ -35,6 +35,56 @@ pub fn check_text(bytes: &[u8]) -> Result<(), Violation> {
     })
 }
 
+/// Where a token ends: the place of the first byte that cannot stand in one.
+#[inline]
+#[must_use]
+pub(super) fn end_of_token(bytes: &[u8]) -> usize {
+    // Four bytes at a time: most names are longer than that.
+    let (blocks, _) = bytes.as_chunks::<4>();
+    let whole =
+        blocks.iter().take_while(|block| block.iter().fold(true, |all, &byte| all & is_token_byte(byte))).count();
+    let rest = &bytes[whole * 4..];
+    whole * 4 + rest.iter().position(|&byte| !is_token_byte(byte)).unwrap_or(rest.len())
+}
+
+/// Where text ends: the place of the first control character at or after `from`, tabs not counted. `None`: there is
+/// none yet.
+#[inline]
+#[must_use]
+pub(super) fn end_of_text(bytes: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    loop {
+        at += first_control(bytes.get(at..)?)?;
+        if bytes[at] != b'\t' {
+            return Some(at);
+        }
+        at += 1;
+    }
+}
+
+/// The place of the first byte below space, or DEL; eight bytes at a time.
+#[inline]
+fn first_control(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    const SPACES: u64 = ONES * b' ' as u64;
+    const DELETES: u64 = ONES * 0x7f;
+
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (number, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        // A borrow can only mark bytes above the first that is truly below: the lowest mark is exact.
+        let below = word.wrapping_sub(SPACES) & !word;
+        let deletes = (word ^ DELETES).wrapping_sub(ONES) & !(word ^ DELETES);
+        let found = (below | deletes) & HIGH;
+        if found != 0 {
+            return Some(number * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let stop = rest.iter().position(|&byte| byte < b' ' || byte == 0x7f)?;
+    Some(words.len() * 8 + stop)
+}
+
 /// Whether every byte may stand in a request target: no controls, no space, no fragment.
 ///
 /// Bytes that RFC 3986 would have escaped (`|`, `{`, UTF-8) pass as they came: clients send them and servers
@@ -126,6 +176,35 @@ mod tests {
         assert_eq!(check_text(b"a\rb"), Err(Violation::BareCarriageReturn));
         assert_eq!(check_text(b"a\x1bb"), Err(Violation::ControlCharacter));
         assert_eq!(check_text(b"a\x7f"), Err(Violation::ControlCharacter));
+    }
+
+    #[test]
+    fn ends_are_found_wherever_they_lie() {
+        for byte in 0..=255_u8 {
+            for length in 0..20 {
+                let mut bytes = vec![b'a'; length];
+                bytes.push(byte);
+                bytes.extend_from_slice(b"b\xc3\xa9\x80\x7f\n\x01");
+                assert_eq!(end_of_token(&bytes), bytes.iter().position(|&byte| !is_token_byte(byte)).expect("there"));
+                let is_control = |&byte: &u8| byte < b' ' || byte == 0x7f;
+                assert_eq!(first_control(&bytes), bytes.iter().position(is_control), "{bytes:?}");
+            }
+        }
+        assert_eq!((end_of_token(b""), end_of_token(b"abcdefgh"), first_control(b"")), (0, 8, None));
+    }
+
+    #[test]
+    fn text_ends_at_the_first_control_character() {
+        for length in 0..70 {
+            let mut bytes = vec![b'a'; length];
+            assert_eq!(end_of_text(&bytes, 0), None);
+            bytes.extend_from_slice(b"\t\xff\r\nrest");
+            for from in 0..length {
+                assert_eq!(end_of_text(&bytes, from), Some(length + 2), "{length} from {from}");
+            }
+        }
+        assert_eq!(end_of_text(b"a\x7f", 0), Some(1));
+        assert_eq!(end_of_text(b"", 0), None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The answer head that goes to a client.
 
 use super::hop::{self, Named};
-use crate::h1::{Framing, ResponseHead, encode};
+use crate::h1::{Field, ResponseHead, encode};
 
 /// What the head says of framing and connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,20 +16,25 @@ pub struct Said {
 pub fn write_answer(head: &ResponseHead, said: Said, out: &mut Vec<u8>) {
     encode::status_line(head.status, head.reason(), out);
     let named = Named::of(&head.fields);
-    let mut chunked_written = false;
-    for field in head.fields.iter() {
-        if field.name.len() == 17 && field.is("transfer-encoding") && said.chunked {
-            out.extend_from_slice(field.name);
-            out.extend_from_slice(b": chunked\r\n");
-            chunked_written = true;
-        } else if !(hop::is_hop_by_hop(field.name)
+    let (mut chunked_written, mut run) = (false, 0);
+    for (number, field) in head.fields.iter().enumerate() {
+        let is_coding = field.name.len() == 17 && field.is(b"transfer-encoding");
+        let passes = !(hop::is_hop_by_hop(field.name)
             || named.has(field.name)
-            || is_misleading_length(head, field.name, field.value)
-            || (!said.chunked && field.is("trailer")))
-        {
-            out.extend_from_slice(field.line);
+            || is_misleading_length(head, &field)
+            || (!said.chunked && field.is(b"trailer")));
+        if !passes {
+            // Lines that pass one after another are written at once.
+            out.extend_from_slice(head.fields.lines(run..number));
+            run = number + 1;
+        }
+        if is_coding && said.chunked {
+            encode::name(field.name, out);
+            out.extend_from_slice(b"chunked\r\n");
+            chunked_written = true;
         }
     }
+    out.extend_from_slice(head.fields.lines(run..head.fields.len()));
     if said.chunked && !chunked_written {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
@@ -40,11 +45,8 @@ pub fn write_answer(head: &ResponseHead, said: Said, out: &mut Vec<u8>) {
 }
 
 /// A 204 has no body; a length that says otherwise makes some clients wait for one (RFC 9110 section 8.6).
-fn is_misleading_length(head: &ResponseHead, name: &[u8], value: &[u8]) -> bool {
-    head.status == 204
-        && head.framing == Framing::None
-        && name.eq_ignore_ascii_case(b"content-length")
-        && value.iter().any(|&digit| digit != b'0')
+fn is_misleading_length(head: &ResponseHead, field: &Field<'_>) -> bool {
+    head.status == 204 && field.is(b"content-length") && field.value.iter().any(|&digit| digit != b'0')
 }
 
 #[cfg(test)]

@@ -1,18 +1,18 @@
 //! Fields that belong to one connection and never pass (RFC 9110 section 7.6.1).
 
-use crate::h1::Fields;
+use crate::h1::{Fields, is_name};
 
 /// Whether a field of this name says something about one connection only.
+#[inline]
 #[must_use]
 pub fn is_hop_by_hop(name: &[u8]) -> bool {
-    let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
     match name.len() {
-        2 => is("te"),
-        7 => is("upgrade"),
-        10 => is("connection") || is("keep-alive"),
-        16 => is("proxy-connection"),
-        17 => is("transfer-encoding"),
-        19 => is("proxy-authorization"),
+        2 => is_name(name, b"te"),
+        7 => is_name(name, b"upgrade"),
+        10 => is_name(name, b"connection") || is_name(name, b"keep-alive"),
+        16 => is_name(name, b"proxy-connection"),
+        17 => is_name(name, b"transfer-encoding"),
+        19 => is_name(name, b"proxy-authorization"),
         _ => false,
     }
 }

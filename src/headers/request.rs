@@ -2,7 +2,7 @@
 
 use super::hop::{self, Named};
 use super::policy::Policy;
-use crate::h1::{Field, Framing, RequestHead, encode};
+use crate::h1::{Field, Framing, RequestHead, encode, is_name};
 use crate::secret::Secret;
 
 /// What became of one header.
@@ -64,14 +64,16 @@ impl Policy {
         out.push(b' ');
         out.extend_from_slice(to.target);
         out.extend_from_slice(b" HTTP/1.1\r\n");
-        let mut writer = Writer { policy: self, to, named: Named::of(&head.fields), met: 0, host_written: false };
-        for field in head.fields.iter() {
-            match writer.field(&field, head, out) {
-                Some(action) => note(field.name, action),
-                None => {}
+        let named = Named::of(&head.fields);
+        let mut writer = Writer { policy: self, to, head, out, named, met: 0, host_written: false, run: 0 };
+        for (number, field) in head.fields.iter().enumerate() {
+            if let Some(action) = writer.field(number, &field) {
+                note(field.name, action);
             }
         }
-        if !writer.host_written {
+        writer.end_run(head.fields.len());
+        let Writer { out, met, host_written, .. } = writer;
+        if !host_written {
             encode::field("Host", self.host().unwrap_or(to.host), out);
         }
         if let Some(authorization) = to.authorization {
@@ -79,7 +81,7 @@ impl Policy {
             note(b"Authorization", Action::Added);
         }
         for (place, configured) in self.configured().iter().enumerate() {
-            if writer.met & (1 << place) == 0 && !writer.is_replaced(configured.name().as_bytes()) {
+            if met & (1 << place) == 0 && !to.replaces(configured.name().as_bytes()) {
                 out.extend_from_slice(configured.line());
                 note(configured.name().as_bytes(), Action::Added);
             }
@@ -91,58 +93,84 @@ impl Policy {
     }
 }
 
+impl Outgoing<'_> {
+    /// Whether the URL says what stands in this header.
+    fn replaces(&self, name: &[u8]) -> bool {
+        self.authorization.is_some() && is_name(name, b"authorization")
+    }
+}
+
 /// What is known while the lines go by.
 struct Writer<'a> {
     policy: &'a Policy,
     to: &'a Outgoing<'a>,
+    head: &'a RequestHead,
+    out: &'a mut Vec<u8>,
     named: Named<'a>,
     /// Which of the configured headers the client sent too, by place.
     met: u128,
     host_written: bool,
+    /// The first line that passes and is not yet written: lines that pass one after another are written at once.
+    run: usize,
 }
 
 impl Writer<'_> {
     /// Writes what becomes of one of the client's lines. `None`: not a matter of policy.
-    fn field(&mut self, field: &Field<'_>, head: &RequestHead, out: &mut Vec<u8>) -> Option<Action> {
+    fn field(&mut self, number: usize, field: &Field<'_>) -> Option<Action> {
         let name = field.name;
         match name.len() {
-            4 if field.is("host") => {
-                encode::field("Host", self.policy.host().unwrap_or(self.to.host), out);
-                self.host_written = true;
-                return None;
-            }
-            6 if field.is("expect") && field.value.eq_ignore_ascii_case(b"100-continue") => {
-                return Some(Action::Dropped(Rule::Expect));
-            }
-            7 if field.is("trailer") => return Some(Action::Dropped(Rule::Trailer)),
-            14 if field.is("content-length") => {
-                // Written anew: leading zeros are one more thing that parsers read in different ways.
-                if let Framing::Length(length) = head.framing {
-                    out.extend_from_slice(name);
-                    out.extend_from_slice(b": ");
-                    encode::decimal(length, out);
-                    out.extend_from_slice(b"\r\n");
+            4 if field.is(b"host") => {
+                self.end_run(number);
+                if !std::mem::replace(&mut self.host_written, true) {
+                    encode::field("Host", self.policy.host().unwrap_or(self.to.host), self.out);
                 }
-                return None;
+                None
             }
-            17 if field.is("transfer-encoding") => {
-                out.extend_from_slice(name);
-                out.extend_from_slice(b": chunked\r\n");
-                return None;
+            6 if field.is(b"expect") && field.value.eq_ignore_ascii_case(b"100-continue") => {
+                self.end_run(number);
+                Some(Action::Dropped(Rule::Expect))
             }
-            _ => {}
-        }
-        let action = self.judge(name);
-        match action {
-            Action::Passed | Action::Kept => out.extend_from_slice(field.line),
-            Action::Overwritten => {
-                if let Some(place) = self.policy.find(name) {
-                    out.extend_from_slice(self.policy.configured()[place].line());
+            7 if field.is(b"trailer") => {
+                self.end_run(number);
+                Some(Action::Dropped(Rule::Trailer))
+            }
+            14 if field.is(b"content-length") => {
+                // Leading zeros are one more thing that parsers read in different ways.
+                if let (Framing::Length(length), [b'0', _, ..]) = (self.head.framing, field.value) {
+                    self.end_run(number);
+                    encode::name(name, self.out);
+                    encode::decimal(length, self.out);
+                    self.out.extend_from_slice(b"\r\n");
                 }
+                None
             }
-            Action::Added | Action::Dropped(_) => {}
+            17 if field.is(b"transfer-encoding") => {
+                self.end_run(number);
+                encode::name(name, self.out);
+                self.out.extend_from_slice(b"chunked\r\n");
+                None
+            }
+            _ => {
+                let action = self.judge(name);
+                match action {
+                    Action::Passed | Action::Kept | Action::Added => {}
+                    Action::Dropped(_) => self.end_run(number),
+                    Action::Overwritten => {
+                        self.end_run(number);
+                        if let Some(place) = self.policy.find(name) {
+                            self.out.extend_from_slice(self.policy.configured()[place].line());
+                        }
+                    }
+                }
+                Some(action)
+            }
         }
-        Some(action)
+    }
+
+    /// Writes the lines that passed before this one, which does not pass as it is.
+    fn end_run(&mut self, number: usize) {
+        self.out.extend_from_slice(self.head.fields.lines(self.run..number));
+        self.run = number + 1;
     }
 
     fn judge(&mut self, name: &[u8]) -> Action {
@@ -155,7 +183,7 @@ impl Writer<'_> {
         if self.policy.drops(name) {
             return Action::Dropped(Rule::Configured);
         }
-        if self.is_replaced(name) {
+        if self.to.replaces(name) {
             return Action::Dropped(Rule::Repeated);
         }
         let Some(place) = self.policy.find(name) else { return Action::Passed };
@@ -166,10 +194,6 @@ impl Writer<'_> {
             (true, true) => Action::Overwritten,
             (true, false) => Action::Dropped(Rule::Repeated),
         }
-    }
-
-    fn is_replaced(&self, name: &[u8]) -> bool {
-        self.to.authorization.is_some() && name.eq_ignore_ascii_case(b"authorization")
     }
 }
 

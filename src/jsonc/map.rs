@@ -270,11 +270,10 @@ mod tests {
 
         #[test]
         fn no_text_makes_it_panic(text in "[\\[\\]{},:\"/*a1 \\\\\n\u{e9}]{0,40}") {
-            if let Ok(json) = to_json(&text) {
-                if serde_json::from_str::<Value>(&json).is_ok() {
+            if let Ok(json) = to_json(&text)
+                && serde_json::from_str::<Value>(&json).is_ok() {
                     let _ = Map::of(&json);
                 }
-            }
         }
     }
 }

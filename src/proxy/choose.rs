@@ -25,7 +25,7 @@ pub(super) struct Forwarding {
     /// What is sent.
     pub(super) forward: Forward,
     /// Which connections lead there.
-    pub(super) key: Key,
+    pub(super) key: Arc<Key>,
     /// The place as the log names it.
     pub(super) name: Arc<str>,
     /// Whether the client named it.
@@ -76,7 +76,7 @@ fn forward(snapshot: &Snapshot, route: &Route, rest: &[u8], query: Option<&[u8]>
         )),
         RouteTarget::Fixed { url, key, name } => Ok(Forwarding {
             forward: url.forward(rest, query)?,
-            key: key.clone(),
+            key: Arc::clone(key),
             name: Arc::clone(name),
             is_universal: false,
         }),
@@ -85,7 +85,7 @@ fn forward(snapshot: &Snapshot, route: &Route, rest: &[u8], query: Option<&[u8]>
             let origin = forward.origin.take().ok_or_else(|| Error::new(Kind::Internal))?;
             let tls = (origin.scheme == Scheme::Https).then(|| snapshot.tls.clone()).flatten();
             let name = origin.to_string().into();
-            Ok(Forwarding { forward, key: Key { origin, tls }, name, is_universal: true })
+            Ok(Forwarding { forward, key: Arc::new(Key::new(origin, tls)), name, is_universal: true })
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::h1::{self, Framing, RequestHead, Version};
 use crate::headers::{Action, Outgoing, Rule};
 use crate::record::{Change, Forwarded, Record, Sent};
 use crate::relay::{Break, Broken, Flow, Nature, Outbox, Relay};
+use crate::stock;
 
 /// One exchange.
 pub(super) struct Exchange {
@@ -103,7 +104,7 @@ impl Exchange {
             host: &forward.forward.host,
             authorization: forward.forward.authorization.as_ref(),
         };
-        let mut out = Vec::with_capacity(1024);
+        let mut out = stock::take_bytes();
         let mut changes = Vec::new();
         let is_pretty = self.record.is_pretty();
         route.headers.write_request(head, &to, &mut out, |name, action| {
@@ -133,10 +134,10 @@ impl Exchange {
         route: &Route,
     ) -> Result<Relay<'a>, Failure> {
         let limits = self.snapshot.client;
-        if let (Framing::Length(length), Some(max)) = (head.framing, limits.max_body) {
-            if length > max {
-                return Err(Error::new(Kind::BodyTooLarge).into());
-            }
+        if let (Framing::Length(length), Some(max)) = (head.framing, limits.max_body)
+            && length > max
+        {
+            return Err(Error::new(Kind::BodyTooLarge).into());
         }
         if self.request_left == Left::Body {
             self.request_left = Left::Rest;

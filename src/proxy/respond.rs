@@ -1,5 +1,6 @@
 //! The answer on its way to the client.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Worker;
@@ -9,6 +10,7 @@ use crate::ending::End;
 use crate::h1::{Body, Framing, RequestHead, ResponseHead, Trailers, Version};
 use crate::headers::{self, Said};
 use crate::relay::{Break, Ends, Flow, Outbox, Relay};
+use crate::stock;
 use crate::upstream::{self, Key};
 use crate::wire::Wire;
 
@@ -18,7 +20,7 @@ pub(super) async fn carry(
     mut relay: Relay<'_>,
     head: &RequestHead,
     worker: &Worker,
-    key: &Key,
+    key: &Arc<Key>,
     mut upstream: Wire,
     answer: &ResponseHead,
 ) -> After {
@@ -82,7 +84,7 @@ impl Plan {
     }
 
     fn flow(&self, answer: &ResponseHead) -> Flow {
-        let mut out = Vec::with_capacity(1024);
+        let mut out = stock::take_bytes();
         headers::write_answer(answer, self.said, &mut out);
         let body = if self.plain { Body::without_chunks(answer.framing) } else { answer.body(Trailers::Pass) };
         Flow::new(Outbox::new(out), body).making_chunks(self.makes_chunks)

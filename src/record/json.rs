@@ -44,7 +44,7 @@ pub(super) fn ended(entry: &Entry, out: &mut String) {
         ttfb_ms: entry.time_to_first_byte.map(milliseconds),
         duration_ms: milliseconds(entry.duration),
         max_gap_ms: milliseconds(entry.longest_silence),
-        end: entry.end.map(|end| end.name()),
+        end: entry.end.map(super::super::ending::End::name),
     };
     if let Ok(line) = serde_json::to_string(&object) {
         out.push_str(&line);

@@ -240,10 +240,10 @@ impl<'a> Relay<'a> {
         poll_fn(|cx| {
             let now = &mut Now::default();
             self.poll_request(cx, now, upstream)?;
-            if self.poll_interim(cx)?.is_ready() {
-                if let Poll::Ready(result) = answer.poll(cx, now, upstream, self.client) {
-                    return Poll::Ready(result.map_err(broken_answer));
-                }
+            if self.poll_interim(cx)?.is_ready()
+                && let Poll::Ready(result) = answer.poll(cx, now, upstream, self.client)
+            {
+                return Poll::Ready(result.map_err(broken_answer));
             }
             self.poll_client(cx)?;
             let (limit, overdue) = match answer.waits_for() {
@@ -450,7 +450,7 @@ impl Answers {
 /// Of early hints only the links pass (RFC 8297 section 2); nothing else in an interim answer means anything.
 fn early_hints(head: &ResponseHead, out: &mut Vec<u8>) {
     encode::status_line(head.status, head.reason(), out);
-    for field in head.fields.iter().filter(|field| field.is("link")) {
+    for field in head.fields.iter().filter(|field| field.is(b"link")) {
         out.extend_from_slice(field.line);
     }
     out.extend_from_slice(b"\r\n");

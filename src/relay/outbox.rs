@@ -3,6 +3,7 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
+use crate::stock;
 use crate::wire::Wire;
 
 /// Bytes to be written, kept after that until they are forgotten, so that they can be written again.
@@ -63,6 +64,13 @@ impl Outbox {
     }
 
     pub(super) fn forget(&mut self) {
-        *self = Self::default();
+        self.written = 0;
+        stock::give_bytes(std::mem::take(&mut self.bytes));
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.forget();
     }
 }

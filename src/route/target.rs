@@ -1,5 +1,7 @@
 //! Targets that the operator fixed: a base URL, to which the rest of the path is added byte by byte.
 
+use std::sync::Arc;
+
 use super::path;
 use crate::error::Error;
 use crate::origin::{Authority, BadAuthority, Origin, Scheme};
@@ -9,7 +11,7 @@ use crate::secret::Secret;
 #[derive(Debug, Clone)]
 pub struct Fixed {
     origin: Origin,
-    host: Box<[u8]>,
+    host: Arc<[u8]>,
     prefix: Box<[u8]>,
     query: Option<Box<[u8]>>,
 }
@@ -20,7 +22,7 @@ pub struct Forward {
     /// Path and query, as they are sent.
     pub target: Vec<u8>,
     /// What stands in `Host`.
-    pub host: Box<[u8]>,
+    pub host: Arc<[u8]>,
     /// Where the connection leads, if that is not the same for every request of the route.
     pub origin: Option<Origin>,
     /// What stands in `Authorization`, if the client wrote it into the URL.
@@ -104,7 +106,7 @@ impl Fixed {
                 }
             }
         }
-        Ok(Forward { target, host: self.host.clone(), origin: None, authorization: None })
+        Ok(Forward { target, host: Arc::clone(&self.host), origin: None, authorization: None })
     }
 }
 

@@ -8,6 +8,7 @@ mod resolve;
 pub mod tls;
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -49,7 +50,7 @@ impl Upstreams {
     }
 
     /// Keeps a connection on which nothing is under way, for so long.
-    pub fn keep(&self, key: &Key, wire: Wire, limit: Duration) {
+    pub fn keep(&self, key: &Arc<Key>, wire: Wire, limit: Duration) {
         let mut pool = self.pool.borrow_mut();
         let was_empty = pool.is_empty();
         pool.put(key, wire, Instant::now() + limit);

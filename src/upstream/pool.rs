@@ -1,11 +1,14 @@
 //! Idle connections, by key.
 
 use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Key;
+use super::key::Taken;
 use crate::h1::{Fields, list};
 use crate::wire::Wire;
 
@@ -20,7 +23,7 @@ const MARGIN: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 pub(super) struct Pool {
-    idle: HashMap<Key, Vec<Idle>>,
+    idle: HashMap<Arc<Key>, Vec<Idle>, BuildHasherDefault<Taken>>,
     len: usize,
 }
 
@@ -49,14 +52,11 @@ impl Pool {
         None
     }
 
-    pub(super) fn put(&mut self, key: &Key, wire: Wire, until: Instant) {
+    pub(super) fn put(&mut self, key: &Arc<Key>, wire: Wire, until: Instant) {
         if self.len >= MAX_IN_ALL {
             return;
         }
-        if !self.idle.contains_key(key) {
-            self.idle.insert(key.clone(), Vec::new());
-        }
-        let Some(idle) = self.idle.get_mut(key) else { return };
+        let idle = self.idle.entry(Arc::clone(key)).or_default();
         if idle.len() < MAX_PER_KEY {
             idle.push(Idle { wire, until });
             self.len += 1;
@@ -80,7 +80,7 @@ impl Pool {
 /// will close it.
 #[must_use]
 pub fn keep_alive_limit(fields: &Fields) -> Duration {
-    let announced = fields.values("keep-alive").flat_map(list).filter_map(|member| {
+    let announced = fields.values(b"keep-alive").flat_map(list).filter_map(|member| {
         let (name, value) = member.split_at_checked(member.iter().position(|&byte| byte == b'=')?)?;
         let seconds: u64 = std::str::from_utf8(&value[1..]).ok()?.trim().parse().ok()?;
         name.trim_ascii().eq_ignore_ascii_case(b"timeout").then(|| Duration::from_secs(seconds))
@@ -97,8 +97,8 @@ mod tests {
     use crate::origin::{Origin, Scheme};
     use crate::wire::Stream;
 
-    fn key(host: &str) -> Key {
-        Key { origin: Origin::parse(Scheme::Http, host.as_bytes()).expect("valid").0, tls: None }
+    fn key(host: &str) -> Arc<Key> {
+        Arc::new(Key::new(Origin::parse(Scheme::Http, host.as_bytes()).expect("valid").0, None))
     }
 
     async fn pair(listener: &TcpListener) -> (Wire, TcpStream) {
