@@ -26,6 +26,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod deadline;
+pub mod demo;
 pub mod drain;
 pub mod ending;
 pub mod error;

@@ -88,7 +88,7 @@ async fn end(app: &App, signals: &mut Signals, live: &Live, log: &Log) -> Ended 
 
 fn tell(outcome: Outcome, live: &Live, log: &Log) {
     let lang = live.current().lang;
-    let file = live.source().path.display();
+    let file = live.source().name();
     match outcome {
         Outcome::Unchanged => {}
         Outcome::Swapped { warnings, needs_restart } => {

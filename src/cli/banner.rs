@@ -1,15 +1,17 @@
 //! What the program says of itself when it starts. The words and their order are an interface.
 
 use std::fmt::Write;
+use std::net::SocketAddr;
 
-use crate::config::{Route, Snapshot, Target};
+use crate::config::{Live, Route, Snapshot, Target};
 use crate::text::{Lang, Say, Speak, shown};
 
 const RULE: &str = "============================================================";
 
 /// The banner of a running proxy.
 #[must_use]
-pub(super) fn banner(snapshot: &Snapshot, file: &str, listening: &[String]) -> String {
+pub(super) fn banner(live: &Live, listening: &[SocketAddr]) -> String {
+    let snapshot = &live.current();
     let lang = snapshot.lang;
     let mut text = String::new();
     let mut line = |say: &Say<'_>| push(&mut text, lang, say);
@@ -21,9 +23,9 @@ pub(super) fn banner(snapshot: &Snapshot, file: &str, listening: &[String]) -> S
     line(&Say::Rule(""));
     line(&Say::GlobalPart);
     line(&Say::Version(env!("CARGO_PKG_VERSION")));
-    line(&Say::ConfigFile(&shown(file)));
+    line(&Say::ConfigFile(&shown(&live.source().name())));
     for address in listening {
-        line(&Say::Listening(address));
+        line(&Say::Listening(&format_args!("http://{address}")));
     }
     line(&Say::BasePath(base_path));
     if !base_path.is_empty() {

@@ -1,44 +1,118 @@
-//! The command line.
+//! The command line: everything that a person does with the program by hand.
 
+mod arguments;
 mod banner;
+mod check;
+mod demo;
+mod explain;
+mod healthcheck;
+mod init;
+mod run;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
 
-use crate::app::{self, App};
-use crate::config::{Live, Overrides, Source};
-use crate::record::{Line, Log, Output};
-use crate::text::Lang;
+use clap::ArgMatches;
+
+use crate::config::{Finding, Severity, Source};
+use crate::text::{Lang, Say, Speak, Tell, shown, spoken};
+
+/// A mistake in how the program was called, or a file that cannot be read.
+const MISUSE: u8 = 2;
+/// Where the configuration is looked for if nothing is said.
+const PLACES: [&str; 2] = ["config.json", "/etc/aqueduct/config.json"];
 
 /// Runs the program.
-pub fn main() -> std::process::ExitCode {
-    let path =
-        std::env::args().next_back().filter(|_| std::env::args().len() > 1).unwrap_or_else(|| "config.json".into());
-    let source = Source {
-        path: path.into(),
-        overrides: Overrides::default(),
-        lang: Lang::of_environment(|name| std::env::var(name).ok()),
-    };
-    let lang = source.lang;
-    let (live, warnings) = match Live::start(source) {
-        Ok(live) => live,
-        Err(findings) => {
-            #[expect(clippy::print_stderr, reason = "x")]
-            {
-                eprintln!("{}", app::errors(&findings, lang));
-            }
-            return 1.into();
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let said = arguments::language(&arguments);
+    let lang = said.unwrap_or_else(|| Lang::of_environment(|name| std::env::var(name).ok()));
+    let matches = match arguments::read(arguments, lang) {
+        Ok(matches) => matches,
+        Err((text, 0)) => {
+            print(&text);
+            return ExitCode::SUCCESS;
+        }
+        Err((text, status)) => {
+            print_error(&text);
+            return status.into();
         }
     };
-    let live = Arc::new(live);
-    let log = Log::start(Output::console(), lang).expect("thread");
-    app::warn(&warnings, lang, &log);
-    let running = App::start(&live, &log).expect("start");
-    let result = app::run(running, &live, &log, |running| {
-        let listening: Vec<String> = running.addresses.iter().map(|address| format!("http://{address}")).collect();
-        log.write(Line::Notice(banner::banner(&live.current(), &live.source().path.display().to_string(), &listening)));
-    });
-    log.finish(Duration::from_secs(1));
-    drop(result);
-    0.into()
+    let caller = Caller { said, lang };
+    match matches.subcommand() {
+        None if matches.get_flag("test") => check::check(&caller, &matches, false),
+        None | Some(("run", _)) => run::run(&caller, matches.subcommand().map_or(&matches, |(_, matches)| matches)),
+        Some(("check", matches)) => check::check(&caller, matches, matches.get_flag("strict")),
+        Some(("explain", matches)) => explain::explain(&caller, matches),
+        Some(("routes", matches)) => check::routes(&caller, matches),
+        Some(("schema", _)) => check::schema(),
+        Some(("init", matches)) => init::init(lang, matches.get_one::<PathBuf>("file")),
+        Some(("healthcheck", matches)) => healthcheck::healthcheck(&caller, matches),
+        Some(("demo", matches)) => demo::demo(lang, matches.get_one("port").copied()),
+        Some(("completions", matches)) => completions(lang, matches),
+        Some((name, _)) => unreachable!("the command '{name}' is declared and not served"),
+    }
+}
+
+/// How the program was called.
+struct Caller {
+    /// The language that was asked for.
+    said: Option<Lang>,
+    /// The language to speak before a file says otherwise.
+    lang: Lang,
+}
+
+impl Caller {
+    /// Where the configuration comes from: the flag or `AQUEDUCT_CONFIG`, else the usual places.
+    fn source(&self, matches: &ArgMatches) -> Source {
+        let named = matches.get_one::<PathBuf>("config").cloned();
+        let path = named.unwrap_or_else(|| {
+            let found = PLACES.iter().map(PathBuf::from).find(|path| path.exists());
+            found.unwrap_or_else(|| PLACES[0].into())
+        });
+        Source::file(path, arguments::overrides(matches, self.said), self.lang)
+    }
+}
+
+fn completions(lang: Lang, matches: &ArgMatches) -> ExitCode {
+    let Some(shell) = matches.get_one::<clap_complete::Shell>("shell") else { return MISUSE.into() };
+    let mut script = Vec::new();
+    clap_complete::generate(*shell, &mut arguments::command(lang), "aqueduct", &mut script);
+    print(&String::from_utf8_lossy(&script));
+    ExitCode::SUCCESS
+}
+
+/// Says why a configuration cannot be used: in one line where there is one reason, else each in a line of its own.
+fn print_refusal(source: &Source, findings: &[Finding], lang: Lang) {
+    let errors: Vec<_> = findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
+    let file = shown(&source.name()).to_string();
+    if let [error] = errors[..] {
+        print_error(&line(&Say::LoadFailed { file: &file, why: &error.what(lang) }, lang));
+        return;
+    }
+    let count = Tell::SeveralProblems(errors.len());
+    print_error(&line(&Say::LoadFailed { file: &file, why: &count.in_lang(lang) }, lang));
+    for error in errors {
+        print_error(&format!("  {}\n", error.line(&file, lang)));
+    }
+}
+
+fn line(say: &dyn Speak, lang: Lang) -> String {
+    format!("{}\n", spoken(say, lang))
+}
+
+/// Writes to standard output. That nobody reads it is no fault of ours.
+fn print(text: &(impl Display + ?Sized)) {
+    let mut out = anstream::AutoStream::auto(io::stdout());
+    let _ = write!(out, "{text}").and_then(|()| out.flush());
+}
+
+/// Writes to standard error.
+fn print_error(text: &(impl Display + ?Sized)) {
+    let mut err = anstream::AutoStream::auto(io::stderr());
+    let _ = write!(err, "{text}").and_then(|()| err.flush());
 }

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use serde_json::{Value, json};
 
 use super::compile::{Compiled, Context, compile};
 use super::finding::{Finding, Severity};
-use super::load::{Surroundings, load};
+use super::load::{Loaded, Surroundings, load};
 use super::scalar::{Language, LogFormat, Port};
 use super::snapshot::Snapshot;
 use crate::jsonc;
@@ -35,12 +36,16 @@ pub struct Overrides {
 /// Where a configuration comes from.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// The file.
-    pub path: PathBuf,
-    /// What is said instead.
-    pub overrides: Overrides,
+    origin: Origin,
+    overrides: Overrides,
     /// The language of the environment.
-    pub lang: Lang,
+    lang: Lang,
+}
+
+#[derive(Debug, Clone)]
+enum Origin {
+    File(PathBuf),
+    Text(Box<str>),
 }
 
 /// The configuration in force.
@@ -73,7 +78,40 @@ pub enum Outcome {
 }
 
 impl Source {
-    /// Reads and compiles the file.
+    /// A configuration in a file.
+    #[must_use]
+    pub fn file(path: PathBuf, overrides: Overrides, lang: Lang) -> Self {
+        Self { origin: Origin::File(path), overrides, lang }
+    }
+
+    /// A configuration that is there already and does not change.
+    #[must_use]
+    pub fn text(text: &str, overrides: Overrides, lang: Lang) -> Self {
+        Self { origin: Origin::Text(text.into()), overrides, lang }
+    }
+
+    /// The file, if it is one.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match &self.origin {
+            Origin::File(path) => Some(path),
+            Origin::Text(_) => None,
+        }
+    }
+
+    /// What to call it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.path().map_or_else(|| "-".to_owned(), |path| path.display().to_string())
+    }
+
+    /// Whether there is no text to read.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        self.bytes().is_err()
+    }
+
+    /// Reads and compiles it.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -81,42 +119,72 @@ impl Source {
         self.read_seen(None).1
     }
 
+    /// Reads and compiles it, and gives every limit that holds, by its name.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read_settings(&self) -> Result<(Snapshot, Vec<Finding>, Value), Vec<Finding>> {
+        let loaded = self.loaded(&mut Seen::default())?;
+        let settings = json!({"server.limits": loaded.file.server.limits, "timeouts": loaded.file.timeouts});
+        let (snapshot, findings) = self.compiled(loaded, None)?;
+        Ok((snapshot, findings, settings))
+    }
+
     fn read_seen(&self, previous: Option<&Snapshot>) -> (Seen, Compiled) {
-        let text = match std::fs::read(&self.path) {
-            Ok(text) => text,
-            Err(error) => return (Seen::default(), Err(vec![self.unreadable(&error)])),
-        };
-        let variable = |name: &str| std::env::var(name).ok();
-        let around = Surroundings { variable: &variable, directory: self.directory() };
-        let loaded = load(&text, around);
-        let mut seen = Seen { text: Some(text), files: Vec::new() };
-        let mut loaded = match loaded {
-            Ok(loaded) => loaded,
-            Err(findings) => return (seen, Err(findings)),
-        };
+        let mut seen = Seen::default();
+        let compiled = self.loaded(&mut seen).and_then(|loaded| self.compiled(loaded, previous));
+        (seen, compiled)
+    }
+
+    fn loaded(&self, seen: &mut Seen) -> Result<Loaded, Vec<Finding>> {
+        let text = self.bytes().map_err(|error| vec![self.unreadable(&error)])?;
+        let loaded = load(&text, self.around());
+        seen.text = Some(text);
+        let mut loaded = loaded?;
         seen.files = std::mem::take(&mut loaded.files);
         if let Some(name) = &loaded.file.ca_file {
             let path = self.directory().join(name);
             let content = std::fs::read(&path).ok();
             seen.files.push((path, content));
         }
-        if loaded.has_literal_keys && is_readable_by_all(&self.path) {
+        if loaded.has_literal_keys && self.path().is_some_and(is_readable_by_all) {
             let (path, problem) = (jsonc::Path::default(), Problem::WorldReadable);
             loaded.findings.push(Finding { severity: Severity::Warning, path, position: None, problem });
         }
         self.overrides.apply(&mut loaded.file.server);
+        Ok(loaded)
+    }
+
+    fn compiled(&self, loaded: Loaded, previous: Option<&Snapshot>) -> Compiled {
         let previous_tls = previous.and_then(|previous| previous.tls.as_ref());
-        (seen, compile(loaded, Context { around, lang: self.lang, previous_tls }))
+        compile(loaded, Context { around: self.around(), lang: self.lang, previous_tls })
+    }
+
+    fn around(&self) -> Surroundings<'_> {
+        Surroundings { variable: &variable, directory: self.directory() }
+    }
+
+    fn bytes(&self) -> std::io::Result<Vec<u8>> {
+        match &self.origin {
+            Origin::File(path) => std::fs::read(path),
+            Origin::Text(text) => Ok(text.as_bytes().to_vec()),
+        }
     }
 
     fn directory(&self) -> &Path {
-        self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+        let parent = self.path().and_then(Path::parent).filter(|parent| !parent.as_os_str().is_empty());
+        parent.unwrap_or(Path::new("."))
     }
 
     fn unreadable(&self, error: &std::io::Error) -> Finding {
-        let problem = Problem::UnreadableFile { file: self.path.display().to_string(), why: error.to_string() };
+        let problem = Problem::UnreadableFile { file: self.name(), why: error.to_string() };
         Finding { severity: Severity::Error, path: jsonc::Path::default(), position: None, problem }
     }
+}
+
+/// The environment of the process.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 impl Overrides {
@@ -171,7 +239,7 @@ impl Live {
     /// are good. With `always`, an unchanged file is read anew too: the environment of what it refers to may differ.
     pub fn look(&self, always: bool) -> Outcome {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if !always && *seen == seen.again(&self.source.path) {
+        if !always && *seen == seen.again(&self.source) {
             return Outcome::Unchanged;
         }
         let previous = self.current.load_full();
@@ -190,9 +258,9 @@ impl Live {
 
 impl Seen {
     /// The same files as they are now.
-    fn again(&self, path: &Path) -> Self {
+    fn again(&self, source: &Source) -> Self {
         let again = |path: &PathBuf| (path.clone(), std::fs::read(path).ok());
-        Self { text: std::fs::read(path).ok(), files: self.files.iter().map(|(path, _)| again(path)).collect() }
+        Self { text: source.bytes().ok(), files: self.files.iter().map(|(path, _)| again(path)).collect() }
     }
 }
 

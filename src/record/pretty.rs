@@ -9,7 +9,7 @@ use super::entry::{Change, Id, Sent};
 use crate::ending::End;
 use crate::error::{Fault, Kind};
 use crate::secret::{self, MASK};
-use crate::text::{Lang, Say, Speak, failure, shown};
+use crate::text::{Lang, Say, Speak, failure, shown, system_words};
 
 /// Failures that are not the client's go to standard error.
 pub(super) fn is_for_stderr(kind: Kind) -> bool {
@@ -149,7 +149,7 @@ impl Display for Why<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", failure(self.kind).in_lang(self.lang))?;
         if let Some(detail) = self.detail {
-            write!(f, ": {}", shown(detail))?;
+            write!(f, ": {}", shown(&*system_words(detail, self.lang)))?;
         }
         write!(f, "  (#{})", self.id)
     }

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display};
 use std::time::Duration;
 
-use super::{Lang, Speak};
+use super::{Lang, Speak, system_words};
 
 /// What the program says on its console.
 pub enum Say<'a> {
@@ -129,8 +129,17 @@ pub enum Say<'a> {
     LinesDropped(u64),
     /// A bug.
     Panicked(&'a dyn Display),
-    /// No configuration was found.
-    NoConfig,
+    /// The name to listen on cannot be resolved.
+    ResolveFailed(&'a dyn Display),
+    /// The system refuses threads or the like.
+    StartFailed(&'a dyn Display),
+    /// The system's limit on open files is low.
+    FewFiles {
+        /// How many clients it allows.
+        allowed: usize,
+        /// How many are configured.
+        wanted: usize,
+    },
 }
 
 impl Speak for Say<'_> {
@@ -213,10 +222,15 @@ impl Say<'_> {
                 write!(f, "🛑 Stopping: {running} connections may finish. A second signal ends them at once.")
             }
             Self::Stopped => f.write_str("👋 Stopped."),
-            Self::LinesDropped(count) => write!(f, "⚠️  {count} log lines were dropped: the output is read too slowly."),
+            Self::LinesDropped(count) => {
+                write!(f, "⚠️  {count} log lines were dropped: the output is read too slowly.")
+            }
             Self::Panicked(what) => write!(f, "❌ Bug: {what}. One connection was lost. Please report this."),
-            Self::NoConfig => f.write_str(
-                "There is no configuration yet. Write one with 'aqueduct init' and start again, or see it work without one: 'aqueduct demo'.",
+            Self::ResolveFailed(why) => write!(f, "❌ Error: the address to listen on cannot be resolved: {why}"),
+            Self::StartFailed(why) => write!(f, "❌ Error: the system refuses what is needed to start: {why}"),
+            Self::FewFiles { allowed, wanted } => write!(
+                f,
+                "⚠️  The limit on open files allows {allowed} connections, not {wanted} (server.limits.max_connections). Raise it: ulimit -n."
             ),
         }
     }
@@ -277,16 +291,27 @@ impl Say<'_> {
             Self::NeedsRestart => f.write_str("⚠️  server.host、server.port 和 server.workers 的改动需重启后生效。"),
             Self::Warning(what) => write!(f, "⚠️  {what}"),
             Self::BindFailed(why) => {
-                write!(f, "❌ 错误: 无法监听 {why}。端口是否已被其他程序占用？可用 --port 或 server.port 换一个端口。")
+                write!(
+                    f,
+                    "❌ 错误: 无法监听 {}。端口是否已被其他程序占用？可用 --port 或 server.port 换一个端口。",
+                    in_chinese(why)
+                )
             }
             Self::Draining(0) => f.write_str("🛑 正在停止。"),
             Self::Draining(running) => write!(f, "🛑 正在停止: 等待 {running} 个连接完成。再次发送信号将立即结束。"),
             Self::Stopped => f.write_str("👋 已停止。"),
             Self::LinesDropped(count) => write!(f, "⚠️  输出读取过慢，已丢弃 {count} 行日志。"),
             Self::Panicked(what) => write!(f, "❌ 程序缺陷: {what}。一个连接因此中断，请反馈此问题。"),
-            Self::NoConfig => f.write_str(
-                "还没有配置文件。请运行 'aqueduct init' 生成一份再启动；也可以先运行 'aqueduct demo'，无需配置即可体验。",
+            Self::ResolveFailed(why) => write!(f, "❌ 错误: 无法解析监听地址: {}", in_chinese(why)),
+            Self::StartFailed(why) => write!(f, "❌ 错误: 系统拒绝了启动所需的资源: {}", in_chinese(why)),
+            Self::FewFiles { allowed, wanted } => write!(
+                f,
+                "⚠️  系统的文件描述符上限只允许 {allowed} 个连接，少于配置的 {wanted} 个 (server.limits.max_connections)。请提高上限: ulimit -n。"
             ),
         }
     }
+}
+
+fn in_chinese(why: &dyn Display) -> String {
+    system_words(&why.to_string(), Lang::Zh).into_owned()
 }

@@ -1,17 +1,23 @@
 //! Every sentence that a person reads, in English and in Chinese: one exhaustive match per language, so that a
 //! sentence without its twin does not compile.
 
+mod command;
 mod console;
 mod failure;
+mod help;
 mod problem;
 mod shown;
+mod system;
 
 use std::fmt;
 
+pub use command::{Because, Tell};
 pub use console::Say;
 pub use failure::failure;
+pub use help::Help;
 pub use problem::{JsonType, Problem};
 pub use shown::{Shown, shown};
+pub use system::system_words;
 
 /// A language that the program speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -56,18 +62,27 @@ pub trait Speak {
     fn speak(&self, lang: Lang, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 
     /// The sentence in this language, to be shown.
-    fn in_lang(&self, lang: Lang) -> Spoken<'_, Self> {
-        Spoken { sentence: self, lang }
+    fn in_lang(&self, lang: Lang) -> Spoken<'_>
+    where
+        Self: Sized,
+    {
+        spoken(self, lang)
     }
 }
 
+/// A sentence of any kind in this language, to be shown.
+#[must_use]
+pub fn spoken(sentence: &dyn Speak, lang: Lang) -> Spoken<'_> {
+    Spoken { sentence, lang }
+}
+
 /// A sentence with its language.
-pub struct Spoken<'a, S: ?Sized> {
-    sentence: &'a S,
+pub struct Spoken<'a> {
+    sentence: &'a dyn Speak,
     lang: Lang,
 }
 
-impl<S: Speak + ?Sized> fmt::Display for Spoken<'_, S> {
+impl fmt::Display for Spoken<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.sentence.speak(self.lang, f)
     }

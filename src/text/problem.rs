@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Lang, Speak};
+use super::{Lang, Speak, system_words};
 use crate::origin::BadAuthority;
 
 /// One thing that is wrong, or odd, in a configuration.
@@ -216,7 +216,7 @@ impl Problem {
                 f,
                 "'{reference}' 不是 ${{名称}}、${{名称:-默认值}} 或 ${{file:/路径}}；字面的 '${{' 请写作 '$${{'"
             ),
-            Self::UnreadableFile { file, why } => write!(f, "无法读取文件 '{file}': {why}"),
+            Self::UnreadableFile { file, why } => write!(f, "无法读取文件 '{file}': {}", system_words(why, Lang::Zh)),
             Self::BadDuration => f.write_str("应为时长: 秒数，或 \"300ms\"、\"10s\"、\"5m\"、\"1h\" 这样的文本"),
             Self::BadSize => f.write_str("应为大小: 字节数，或 \"64KiB\"、\"32MiB\"、\"1GiB\" 这样的文本"),
             Self::BadPort => f.write_str("应为端口: 0 到 65535 之间的数字"),

@@ -1,0 +1,119 @@
+//! `aqueduct explain`: what would become of a request, and why.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::ArgMatches;
+
+use super::{Caller, MISUSE, line, print, print_error, print_refusal};
+use crate::error::Error;
+use crate::h1::{RequestHead, RequestReader};
+use crate::headers::{Action, Rule};
+use crate::proxy::explain::{Explained, Plan, explain as walk};
+use crate::secret::{mask_query, mask_target};
+use crate::text::{Because, Lang, Say, Speak, Tell, shown, spoken};
+
+pub(super) fn explain(caller: &Caller, matches: &ArgMatches) -> ExitCode {
+    let source = caller.source(matches);
+    let snapshot = match source.read() {
+        Ok((snapshot, _)) => snapshot,
+        Err(findings) => {
+            print_refusal(&source, &findings, caller.lang);
+            return MISUSE.into();
+        }
+    };
+    let lang = snapshot.lang;
+    let explained = match request(matches, &snapshot.accept.head) {
+        Ok(head) => walk(&snapshot, &head),
+        Err(error) => Explained::Refused(error),
+    };
+    match explained {
+        Explained::Health => {
+            print(&line(&Tell::ExplainHealth, lang));
+            ExitCode::SUCCESS
+        }
+        Explained::Refused(error) => {
+            let (status, code) = (error.kind().status(), error.kind().code());
+            print_error(&line(&Tell::ExplainRefused { status, code, answer: &shown(error.answer()) }, lang));
+            ExitCode::FAILURE
+        }
+        Explained::Forwarded(plan) => {
+            print(&told(&plan, lang));
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// The request, read as the proxy would read it.
+fn request(matches: &ArgMatches, limits: &crate::h1::Limits) -> Result<RequestHead, Error> {
+    let text = |name| matches.get_one::<String>(name).map_or("", String::as_str);
+    let headers: Vec<&String> = matches.get_many("header").into_iter().flatten().collect();
+    let mut bytes = format!("{} {} HTTP/1.1\r\n", text("method"), text("path"));
+    let is_host = |header: &&String| header.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("host:"));
+    if !headers.iter().any(is_host) {
+        bytes.push_str("Host: localhost\r\n");
+    }
+    for header in headers {
+        bytes.push_str(header);
+        bytes.push_str("\r\n");
+    }
+    bytes.push_str("\r\n");
+    let read = RequestReader::default().read(bytes.as_bytes(), limits)?;
+    read.map(|(head, _)| head).ok_or_else(|| crate::h1::Violation::BadRequestLine.into())
+}
+
+fn told(plan: &Plan, lang: Lang) -> String {
+    let mut text = String::new();
+    let mut say = |say: &dyn Speak| {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{}", spoken(say, lang));
+    };
+    if let Some((base_path, effective)) = &plan.stripped {
+        say(&Say::Stripped { base_path, effective: &shown(&mask_target(effective)) });
+    }
+    let universal = matches!(plan.route.target, crate::config::Target::Universal);
+    let url = [&plan.base[..], &masked(&plan.target)].concat();
+    say(&Say::Forwarded { route: &shown(&*plan.route.key), universal, url: &shown(&url) });
+    say(&Tell::ExplainHost(&shown(&plan.host)));
+    say(&Tell::ExplainDirect);
+    say(&Say::HeaderPart);
+    for (name, action) in &plan.headers {
+        let name = shown(name);
+        match action {
+            Action::Passed => say(&Tell::ExplainPassed(&name)),
+            Action::Kept => say(&Say::Kept(&name)),
+            Action::Added => say(&Say::Added(&name)),
+            Action::Overwritten => say(&Say::Overwritten(&name)),
+            Action::Dropped(rule) => say(&Tell::ExplainDropped { name: &name, because: because(*rule) }),
+        }
+    }
+    let limit =
+        |limit: Option<Duration>| limit.map_or_else(|| "-".to_owned(), |limit| format!("{} s", limit.as_secs_f64()));
+    say(&Tell::ExplainTimeouts {
+        connect: &limit(plan.timeouts.connect),
+        first_byte: &limit(plan.timeouts.first_byte),
+        idle: &limit(plan.timeouts.idle),
+        total: &limit(plan.timeouts.total),
+    });
+    text
+}
+
+/// A target that is sent upstream, with the keys in its query masked.
+fn masked(target: &[u8]) -> Vec<u8> {
+    match memchr::memchr(b'?', target) {
+        Some(at) => [&target[..=at], &mask_query(&target[at + 1..])].concat(),
+        None => target.to_vec(),
+    }
+}
+
+fn because(rule: Rule) -> Because {
+    match rule {
+        Rule::HopByHop => Because::HopByHop,
+        Rule::NamedByConnection => Because::NamedByConnection,
+        Rule::Configured => Because::Configured,
+        Rule::Repeated => Because::Replaced,
+        Rule::Expect => Because::Answered,
+        Rule::Trailer => Because::Trailer,
+    }
+}

@@ -1,0 +1,87 @@
+//! `aqueduct run`: the proxy itself.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::ArgMatches;
+
+use super::{Caller, PLACES, banner, line, print_error, print_refusal};
+use crate::app::{self, App, Ended, StartError};
+use crate::config::{Live, Source};
+use crate::record::{Line, Log, Output};
+use crate::text::{Lang, Say, Tell};
+
+/// How long the last lines of the log may take at the end.
+const LAST_LINES: Duration = Duration::from_secs(1);
+/// The exit status after a second signal, as a shell would report an interruption.
+const INTERRUPTED: u8 = 130;
+
+pub(super) fn run(caller: &Caller, matches: &ArgMatches) -> ExitCode {
+    let source = caller.source(matches);
+    let is_first_run = matches.get_one::<std::path::PathBuf>("config").is_none() && !source.exists();
+    let (live, warnings) = match Live::start(source.clone()) {
+        Ok(started) => started,
+        Err(findings) => {
+            print_refusal(&source, &findings, caller.lang);
+            if is_first_run {
+                print_error(&line(&Tell::NoConfig { places: &PLACES.join(", ") }, caller.lang));
+            }
+            return ExitCode::FAILURE;
+        }
+    };
+    let live = Arc::new(live);
+    let lang = live.current().lang;
+    serve(&live, lang, |log, running| {
+        app::warn(&warnings, lang, log);
+        warn_of_few_files(&live, running, log);
+        log.write(Line::Notice(banner::banner(&live, &running.addresses)));
+    })
+}
+
+/// Serves until the end. `ready` is called once clients can connect.
+pub(super) fn serve(live: &Arc<Live>, lang: Lang, ready: impl FnOnce(&Log, &App)) -> ExitCode {
+    let log = match Log::start(Output::console(), lang) {
+        Ok(log) => log,
+        Err(error) => return refuse(&StartError::Thread(error), lang),
+    };
+    app::report_panics(&log, lang);
+    let running = match App::start(live, &log) {
+        Ok(running) => running,
+        Err(error) => return refuse(&error, lang),
+    };
+    let ended = app::run(running, live, &log, |running| ready(&log, running));
+    if matches!(ended, Ok(Ended::Orderly)) {
+        log.notice(lang, &Say::Stopped);
+    }
+    log.finish(LAST_LINES);
+    match ended {
+        Ok(Ended::Orderly) => ExitCode::SUCCESS,
+        Ok(Ended::AtOnce) => INTERRUPTED.into(),
+        Err(error) => refuse(&StartError::Thread(error), lang),
+    }
+}
+
+fn refuse(error: &StartError, lang: Lang) -> ExitCode {
+    let say = match error {
+        StartError::Bind(_) => Say::BindFailed(error),
+        StartError::Resolve { .. } => Say::ResolveFailed(error),
+        StartError::Thread(_) => Say::StartFailed(error),
+    };
+    print_error(&line(&say, lang));
+    ExitCode::FAILURE
+}
+
+fn warn_of_few_files(live: &Live, running: &App, log: &Log) {
+    let snapshot = live.current();
+    if running.max_connections < snapshot.max_connections {
+        let (allowed, wanted) = (running.max_connections, snapshot.max_connections);
+        log.alarm(snapshot.lang, &Say::FewFiles { allowed, wanted });
+    }
+}
+
+impl Source {
+    fn exists(&self) -> bool {
+        self.path().is_some_and(std::path::Path::exists)
+    }
+}
