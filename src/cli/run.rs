@@ -73,8 +73,11 @@ fn refuse(error: &StartError, lang: Lang) -> ExitCode {
 }
 
 fn warn_of_few_files(live: &Live, running: &App, log: &Log) {
+    /// Nobody needs to hear that there is room for a few less than ten thousand.
+    const FEW: usize = 1000;
+
     let snapshot = live.current();
-    if running.max_connections < snapshot.max_connections {
+    if running.max_connections < snapshot.max_connections.min(FEW) {
         let (allowed, wanted) = (running.max_connections, snapshot.max_connections);
         log.alarm(snapshot.lang, &Say::FewFiles { allowed, wanted });
     }

@@ -89,7 +89,13 @@ impl Scanner {
         let mut at = 0;
         let mut passing = None;
         while at < arrived.len() && self.state != State::Done {
-            let Some(run) = self.next_run(&arrived[at..])? else { break };
+            let run = match self.next_run(&arrived[at..]) {
+                Ok(Some(run)) => run,
+                Ok(None) => break,
+                // What came before the fault is good; the fault is found again when that has been taken.
+                Err(_) if at > 0 => break,
+                Err(violation) => return Err(violation),
+            };
             if *passing.get_or_insert(run.pass) != run.pass {
                 break;
             }
@@ -295,6 +301,14 @@ mod tests {
             }
         }
         assert_eq!(scan(FRAMING, b"FFFFFFFFFFFFFFFF\r\n", 99).expect("valid").2, 0);
+    }
+
+    #[test]
+    fn what_came_before_a_fault_passes() {
+        let mut scanner = Scanner::new(FRAMING);
+        assert_eq!(scanner.step(b"3\r\nabc\r\nzz", &mut 0), Ok(Step::Pass(8)));
+        assert_eq!(scanner.step(b"zz", &mut 0), Err(Violation::BadChunkSize));
+        assert_eq!(scanner.step(b"zz", &mut 0), Err(Violation::BadChunkSize));
     }
 
     #[test]

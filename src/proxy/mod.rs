@@ -14,6 +14,7 @@ mod respond;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
@@ -43,8 +44,10 @@ impl Worker {
     /// The worker of this number.
     #[must_use]
     pub fn new(number: usize, live: Arc<Live>, log: Log) -> Self {
+        // Names of exchanges should not be those of the run before.
+        let seed = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() << 7);
         let (upstreams, drain) = (Upstreams::default(), Drain::default());
-        Self { live, log, upstreams, drain, number, exchanges: Cell::new(0) }
+        Self { live, log, upstreams, drain, number, exchanges: Cell::new(seed) }
     }
 
     /// The configuration in force.

@@ -78,8 +78,8 @@ impl Id {
     /// The name of the `number`th exchange of a worker. Neighbours look nothing alike.
     #[must_use]
     pub fn new(worker: usize, number: u64) -> Self {
-        // An odd factor only shuffles the 35 bits, so no name comes twice before all are used.
-        let mixed = number.wrapping_mul(256).wrapping_add(worker as u64 & 0xff).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        // An odd factor only shuffles the 35 bits, so no name of a worker comes twice before all are used.
+        let mixed = ((worker as u64) << 29).wrapping_add(number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         Self(mixed & ((1 << 35) - 1))
     }
 }

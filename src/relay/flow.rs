@@ -244,7 +244,8 @@ impl Flow {
     }
 
     fn arrival(&mut self, now: Instant) {
-        let last = self.last_arrival.replace(now).unwrap_or(now);
+        // Before the first arrival, the silence began when the head had gone out and the wait began.
+        let last = self.last_arrival.replace(now).or(self.waits_since).unwrap_or(now);
         self.longest_silence = self.longest_silence.max(now - last);
         self.waits_since = Some(now);
     }

@@ -236,7 +236,8 @@ impl<'a> Relay<'a> {
 
     async fn carry_body(&mut self, upstream: &mut Wire, answer: &mut Flow) -> Result<(), Break> {
         self.request.forget();
-        answer.preload(upstream).map_err(broken_answer)?;
+        // A fault in what has arrived is found again below, when what came before it has been delivered.
+        let _ = answer.preload(upstream);
         poll_fn(|cx| {
             let now = &mut Now::default();
             self.poll_request(cx, now, upstream)?;

@@ -1,0 +1,16 @@
+//! The contract, line by line, against the real binary and real sockets.
+
+mod support;
+
+mod answers;
+mod command_line;
+mod config_file;
+mod ending;
+mod errors;
+mod logging;
+mod reloading;
+mod request_heads;
+mod routing;
+mod streaming;
+mod time_limits;
+mod uploads;

@@ -1,0 +1,79 @@
+//! A client that speaks bytes.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use super::{Message, PATIENCE, Received};
+
+/// A connection to a proxy.
+pub(crate) struct Client {
+    stream: TcpStream,
+    messages: Message<TcpStream>,
+}
+
+impl Client {
+    pub(crate) fn connect(to: SocketAddr) -> Self {
+        let stream = TcpStream::connect(to).expect("the proxy listens");
+        stream.set_nodelay(true).expect("a socket");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a socket");
+        let messages = Message::on(stream.try_clone().expect("a socket"));
+        Self { stream, messages }
+    }
+
+    /// Sends bytes.
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
+        self.stream.write_all(bytes.as_ref()).expect("the proxy reads");
+        self
+    }
+
+    /// The next answer to a request of any method but HEAD.
+    pub(crate) fn answer(&mut self) -> Received {
+        self.messages.answer("GET").expect("an answer")
+    }
+
+    /// The next answer, or why there is none.
+    pub(crate) fn try_answer(&mut self) -> io::Result<Received> {
+        self.messages.answer("GET")
+    }
+
+    /// The next answer to a request of this method.
+    pub(crate) fn answer_to(&mut self, method: &str) -> Received {
+        self.messages.answer(method).expect("an answer")
+    }
+
+    /// The head of the next answer.
+    pub(crate) fn head(&mut self) -> String {
+        self.messages.head().expect("a head").expect("a head")
+    }
+
+    /// The next bytes of a body.
+    pub(crate) fn some(&mut self) -> Vec<u8> {
+        self.messages.some().expect("some bytes")
+    }
+
+    /// Whatever has been read beyond the last answer.
+    pub(crate) fn unused(&self) -> &[u8] {
+        self.messages.unused()
+    }
+
+    /// Sends a request and gives the answer.
+    pub(crate) fn ask(&mut self, request: impl AsRef<[u8]>) -> Received {
+        let method = String::from_utf8_lossy(request.as_ref()).split(' ').next().unwrap_or_default().to_owned();
+        self.send(request).answer_to(&method)
+    }
+
+    /// Whether the proxy has ended the connection, without a further byte.
+    pub(crate) fn is_closed(&mut self) -> bool {
+        self.messages.unused().is_empty() && matches!(self.stream.read(&mut [0; 1]), Ok(0) | Err(_))
+    }
+
+    /// Everything until the connection ends.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        self.messages.rest()
+    }
+
+    pub(crate) fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+}

@@ -1,0 +1,26 @@
+//! A small language in which tests read as sentences: a proxy, upstreams that behave as they are told, clients that
+//! speak bytes.
+
+mod client;
+mod message;
+mod proxy;
+mod upstream;
+
+use std::time::Duration;
+
+pub(crate) use client::Client;
+pub(crate) use message::{Message, Received};
+pub(crate) use proxy::{Proxy, aqueduct, write_private};
+pub(crate) use upstream::{Script, Upstream};
+
+/// How long a test waits for something that has to happen before it fails. Generous: machines are busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until a condition holds, without sleeping longer than a moment at a time.
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = std::time::Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "not in {PATIENCE:?}: {what}");
+        std::thread::park_timeout(Duration::from_millis(2));
+    }
+}

@@ -1,0 +1,210 @@
+//! The real binary, started with a configuration.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{Client, Upstream, eventually};
+
+/// The program, in an environment that says nothing.
+pub(crate) fn aqueduct() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aqueduct"));
+    for name in [
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "NO_PROXY",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "REQUESTS_CA_BUNDLE",
+        "CURL_CA_BUNDLE",
+    ] {
+        command.env_remove(name).env_remove(name.to_lowercase());
+    }
+    command.env("LC_ALL", "C.UTF-8").env("TZ", "UTC").env_remove("NO_COLOR");
+    command
+}
+
+/// A proxy that runs. It ends when this goes.
+pub(crate) struct Proxy {
+    child: Child,
+    address: SocketAddr,
+    directory: TempDir,
+    out: Arc<Mutex<String>>,
+    err: Arc<Mutex<String>>,
+    _stdin: Option<ChildStdin>,
+}
+
+impl Proxy {
+    /// A proxy with this configuration, on a free port. Its log is JSON unless the configuration says otherwise.
+    pub(crate) fn start(config: &Value) -> Self {
+        Self::start_with(config, |_| {})
+    }
+
+    /// A proxy with one route `a` to this upstream.
+    pub(crate) fn to(upstream: &Upstream) -> Self {
+        Self::start(&json!({"routes": {"a": {"target_url": upstream.url()}}}))
+    }
+
+    /// The same, with more to be said to the command.
+    pub(crate) fn start_with(config: &Value, more: impl FnOnce(&mut Command)) -> Self {
+        let mut config = config.clone();
+        let server = config.as_object_mut().expect("an object").entry("server").or_insert_with(|| json!({}));
+        for (name, value) in
+            [("host", json!("127.0.0.1")), ("port", json!(0)), ("log_format", json!("json")), ("workers", json!(1))]
+        {
+            server.as_object_mut().expect("an object").entry(name).or_insert(value);
+        }
+        Self::start_text(&config.to_string(), more)
+    }
+
+    /// A proxy with this text as its configuration file.
+    pub(crate) fn start_text(config: &str, more: impl FnOnce(&mut Command)) -> Self {
+        let directory = TempDir::new().expect("a directory");
+        write_private(&directory.path().join("config.json"), config);
+        let mut command = aqueduct();
+        command.current_dir(directory.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        more(&mut command);
+        let mut child = command.spawn().expect("the program starts");
+        let out = collect(child.stdout.take().expect("piped"));
+        let err = collect(child.stderr.take().expect("piped"));
+        let address = {
+            let (out, err) = (Arc::clone(&out), Arc::clone(&err));
+            let mut address = None;
+            eventually("the proxy says where it listens", || {
+                if let Ok(Some(status)) = child.try_wait() {
+                    panic!("the program ended: {status}\n{}", err.lock().expect("not poisoned"));
+                }
+                let text = out.lock().expect("not poisoned");
+                address = text.contains("...").then(|| listening(&text)).flatten();
+                address.is_some()
+            });
+            address.expect("just seen")
+        };
+        let stdin = child.stdin.take();
+        Self { child, address, directory, out, err, _stdin: stdin }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where its configuration lies.
+    pub(crate) fn config_path(&self) -> PathBuf {
+        self.directory.path().join("config.json")
+    }
+
+    /// What it has written to standard output so far.
+    pub(crate) fn out(&self) -> String {
+        self.out.lock().expect("not poisoned").clone()
+    }
+
+    /// What it has written to standard error so far.
+    pub(crate) fn err(&self) -> String {
+        self.err.lock().expect("not poisoned").clone()
+    }
+
+    /// Waits until standard output holds this.
+    pub(crate) fn says(&self, text: &str) -> &Self {
+        eventually(&format!("{text:?} in: {}", self.out()), || self.out().contains(text));
+        self
+    }
+
+    /// Waits until standard error holds this.
+    pub(crate) fn complains(&self, text: &str) -> &Self {
+        eventually(&format!("{text:?} in: {}", self.err()), || self.err().contains(text));
+        self
+    }
+
+    /// The JSON lines of its log so far.
+    pub(crate) fn log(&self) -> Vec<Value> {
+        self.out()
+            .lines()
+            .filter(|line| line.starts_with('{'))
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect()
+    }
+
+    /// The next line of its log that fits, as soon as there is one.
+    pub(crate) fn logged(&self, fits: impl Fn(&Value) -> bool) -> Value {
+        let mut found = None;
+        eventually("a line of the log", || {
+            found = self.log().into_iter().find(|line| fits(line));
+            found.is_some()
+        });
+        found.expect("just seen")
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status().expect("kill");
+        assert!(status.success());
+    }
+
+    /// Waits for the end.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        let mut status = None;
+        eventually("the proxy ends", || {
+            status = self.child.try_wait().expect("a process");
+            status.is_some()
+        });
+        status.expect("just seen")
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("--- stdout of the proxy\n{}\n--- stderr of the proxy\n{}", self.out(), self.err());
+        }
+    }
+}
+
+/// Writes a file that only its owner can read.
+pub(crate) fn write_private(path: &Path, text: &str) {
+    std::fs::write(path, text).expect("a file");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(path, mode).expect("a file");
+}
+
+fn listening(text: &str) -> Option<SocketAddr> {
+    let line =
+        text.lines().find(|line| line.contains("http://") && (line.contains("Listening") || line.contains("监听")))?;
+    line.split("http://").nth(1)?.trim().parse().ok()
+}
+
+fn collect(stream: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+    let text = Arc::new(Mutex::new(String::new()));
+    let shared = Arc::clone(&text);
+    thread::spawn(move || {
+        let mut stream = BufReader::new(stream);
+        let mut line = Vec::new();
+        while matches!(stream.read_until(b'\n', &mut line), Ok(length) if length > 0) {
+            shared.lock().expect("not poisoned").push_str(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+    });
+    text
+}
