@@ -112,8 +112,17 @@ impl Client {
         head
     }
 
-    /// Ends the connection in an orderly way: what was written last still arrives, though the client may be sending.
-    /// To close at once would make its system throw the answer away (RFC 9112 section 9.6).
+    /// Ends the connection after an answer to a request that has been read to its end.
+    pub async fn close(&mut self) {
+        // What the client may have sent since would turn the end into a reset, which takes the answer with it.
+        let may_send = poll_fn(|cx| Poll::Ready(matches!(self.wire.poll_fill(cx), Poll::Ready(Ok(1..))))).await;
+        if may_send || !self.wire.input.is_empty() {
+            self.linger().await;
+        }
+    }
+
+    /// Ends the connection so that what was written last still arrives, though the client may be sending. To close
+    /// at once would make its system throw the answer away (RFC 9112 section 9.6).
     pub async fn linger(&mut self) {
         let goodbye = async {
             if self.wire.shutdown().await.is_err() {

@@ -43,8 +43,10 @@ pub(super) enum Left {
 pub(super) enum After {
     /// The next request may come.
     NextRequest,
-    /// It ends, once the client has had time to read.
-    Farewell,
+    /// It ends.
+    Close,
+    /// It ends, but the client may still be sending: it is listened to until it has read what it was told.
+    Linger,
     /// It ends at once.
     Cut,
     /// It ends in such a way that the client sees that the answer is not whole.

@@ -86,7 +86,8 @@ pub async fn serve(mut client: Client, worker: Rc<Worker>) {
         };
         match after {
             After::NextRequest => {}
-            After::Farewell => return client.linger().await,
+            After::Close => return client.close().await,
+            After::Linger => return client.linger().await,
             After::Cut => return,
             After::VisibleCut => return client.cut().await,
         }

@@ -46,7 +46,7 @@ pub(super) async fn refusal(record: &mut Record, client: &mut Client, error: &Er
     let body = body(error);
     let reply = Reply { status: error.kind().status(), code: Some(error.kind().code()), body: &body, allow: None };
     write(client, &reply.encode(Some("close"), false)).await;
-    After::Farewell
+    After::Linger
 }
 
 struct Reply<'a> {
@@ -57,17 +57,19 @@ struct Reply<'a> {
 }
 
 async fn send(reply: &Reply<'_>, exchange: &Exchange, client: &mut Client, head: &RequestHead) -> After {
-    let stays = head.keep_alive && client.phase() == Phase::Serving && skip_body(exchange, client, head);
+    let is_read = skip_body(exchange, client, head);
+    let stays = head.keep_alive && client.phase() == Phase::Serving && is_read;
     let connection = match (stays, head.version) {
         (false, _) => Some("close"),
         (true, Version::Http10) => Some("keep-alive"),
         (true, Version::Http11) => None,
     };
     let is_written = write(client, &reply.encode(connection, head.is("HEAD"))).await;
-    match (is_written, stays) {
+    match (is_written, is_read) {
         (false, _) => After::Cut,
-        (true, true) => After::NextRequest,
-        (true, false) => After::Farewell,
+        (true, false) => After::Linger,
+        (true, true) if stays => After::NextRequest,
+        (true, true) => After::Close,
     }
 }
 

@@ -33,7 +33,8 @@ pub(super) async fn carry(
         let after = match broken {
             Break::ClientGone | Break::ClientStalled => After::Cut,
             _ if plan.ends == Ends::WithConnection => After::VisibleCut,
-            _ => After::Farewell,
+            _ if relay.is_request_sent() => After::Close,
+            _ => After::Linger,
         };
         return exchange.ends(end(&broken), after);
     }
@@ -44,7 +45,11 @@ pub(super) async fn carry(
             worker.upstreams().keep(key, upstream, limit);
         }
     }
-    let after = if plan.client_stays && request_sent { After::NextRequest } else { After::Farewell };
+    let after = match (request_sent, plan.client_stays) {
+        (true, true) => After::NextRequest,
+        (true, false) => After::Close,
+        (false, _) => After::Linger,
+    };
     exchange.ends(End::Done, after)
 }
 
