@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::builder::{BoolishValueParser, EnumValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::error::{ContextKind, ErrorKind};
+use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueEnum, value_parser};
 use clap_complete::Shell;
 
@@ -90,17 +91,41 @@ pub(super) fn read(arguments: Vec<OsString>, lang: Lang) -> Result<ArgMatches, (
     })
 }
 
-/// What the flags and the environment say instead of the file.
-pub(super) fn overrides(matches: &ArgMatches, lang: Option<Lang>) -> Overrides {
-    let text = |name| matches.get_one::<String>(name).cloned();
-    Overrides {
-        host: text("host"),
-        port: matches.get_one("port").copied(),
-        base_path: text("base-path"),
-        lang,
-        log_format: matches.get_one("log-format").copied(),
-        log_requests: matches.get_one("log-requests").copied(),
-        workers: matches.get_one("workers").copied(),
+/// The flags of `run`, which may stand before a command or after it.
+pub(super) struct Flags<'a> {
+    root: &'a ArgMatches,
+    command: Option<&'a ArgMatches>,
+}
+
+impl<'a> Flags<'a> {
+    pub(super) fn of(root: &'a ArgMatches) -> Self {
+        Self { root, command: root.subcommand().map(|(_, matches)| matches) }
+    }
+
+    /// What is said: after the command, before it, or in the environment.
+    pub(super) fn value<T: Clone + Send + Sync + 'static>(&self, name: &str) -> Option<T> {
+        let said = |matches: &ArgMatches, source: ValueSource| {
+            let is_there = matches.try_contains_id(name).is_ok() && matches.value_source(name) == Some(source);
+            is_there.then(|| matches.get_one::<T>(name).cloned()).flatten()
+        };
+        let places = [self.command, Some(self.root)];
+        let mut flags = places.into_iter().flatten();
+        flags
+            .find_map(|matches| said(matches, ValueSource::CommandLine))
+            .or_else(|| said(self.root, ValueSource::EnvVariable))
+    }
+
+    /// What is said instead of the file.
+    pub(super) fn overrides(&self, lang: Option<Lang>) -> Overrides {
+        Overrides {
+            host: self.value("host"),
+            port: self.value("port"),
+            base_path: self.value("base-path"),
+            lang,
+            log_format: self.value("log-format"),
+            log_requests: self.value("log-requests"),
+            workers: self.value("workers"),
+        }
     }
 }
 

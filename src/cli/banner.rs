@@ -67,6 +67,7 @@ fn route_line(base_path: &str, route: &Route, lang: Lang) -> String {
     let mark = if route.enabled { "✅" } else { "❌" };
     let target = match &route.target {
         Target::Universal => say(&Say::Universal),
+        Target::NeedsProxy => say(&Say::NeedsProxy),
         Target::Missing if route.shown_target.is_empty() => say(&Say::MissingTarget),
         Target::Missing | Target::Fixed { .. } => shown(&*route.shown_target).to_string(),
     };

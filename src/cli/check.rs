@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::ArgMatches;
 use serde_json::Value;
 
 use super::{Caller, MISUSE, banner, line, print, print_error, print_refusal};
@@ -10,8 +9,8 @@ use crate::config::{Finding, Severity, has_errors, schema as schema_of};
 use crate::text::{Lang, Say, Tell, shown};
 
 /// Shows every finding with its place, and the limits that would hold.
-pub(super) fn check(caller: &Caller, matches: &ArgMatches, strict: bool) -> ExitCode {
-    let source = caller.source(matches);
+pub(super) fn check(caller: &Caller<'_>, strict: bool) -> ExitCode {
+    let source = caller.source();
     let file = shown(&source.name()).to_string();
     let (lang, findings, settings) = match source.read_settings() {
         Ok((snapshot, findings, settings)) => (snapshot.lang, findings, Some(settings)),
@@ -39,8 +38,8 @@ pub(super) fn check(caller: &Caller, matches: &ArgMatches, strict: bool) -> Exit
 }
 
 /// Lists the routes as the banner does.
-pub(super) fn routes(caller: &Caller, matches: &ArgMatches) -> ExitCode {
-    let source = caller.source(matches);
+pub(super) fn routes(caller: &Caller<'_>) -> ExitCode {
+    let source = caller.source();
     match source.read() {
         Ok((snapshot, _)) => {
             print(&banner::routes(&snapshot));

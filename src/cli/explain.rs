@@ -14,8 +14,8 @@ use crate::proxy::explain::{Explained, Plan, explain as walk};
 use crate::secret::{mask_query, mask_target};
 use crate::text::{Because, Lang, Say, Speak, Tell, shown, spoken};
 
-pub(super) fn explain(caller: &Caller, matches: &ArgMatches) -> ExitCode {
-    let source = caller.source(matches);
+pub(super) fn explain(caller: &Caller<'_>, matches: &ArgMatches) -> ExitCode {
+    let source = caller.source();
     let snapshot = match source.read() {
         Ok((snapshot, _)) => snapshot,
         Err(findings) => {

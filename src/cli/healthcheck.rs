@@ -5,8 +5,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs}
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::ArgMatches;
-
 use super::{Caller, line, print, print_error, print_refusal};
 use crate::config::{Listen, Snapshot};
 use crate::h1::{Limits, ResponseReader};
@@ -15,8 +13,8 @@ use crate::text::Tell;
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-pub(super) fn healthcheck(caller: &Caller, matches: &ArgMatches) -> ExitCode {
-    let source = caller.source(matches);
+pub(super) fn healthcheck(caller: &Caller<'_>) -> ExitCode {
+    let source = caller.source();
     let snapshot = match source.read() {
         Ok((snapshot, _)) => snapshot,
         Err(findings) => {

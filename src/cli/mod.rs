@@ -42,16 +42,16 @@ pub fn main() -> ExitCode {
             return status.into();
         }
     };
-    let caller = Caller { said, lang };
+    let caller = Caller { flags: arguments::Flags::of(&matches), said, lang };
     match matches.subcommand() {
-        None if matches.get_flag("test") => check::check(&caller, &matches, false),
-        None | Some(("run", _)) => run::run(&caller, matches.subcommand().map_or(&matches, |(_, matches)| matches)),
-        Some(("check", matches)) => check::check(&caller, matches, matches.get_flag("strict")),
+        None if matches.get_flag("test") => check::check(&caller, false),
+        None | Some(("run", _)) => run::run(&caller),
+        Some(("check", matches)) => check::check(&caller, matches.get_flag("strict")),
         Some(("explain", matches)) => explain::explain(&caller, matches),
-        Some(("routes", matches)) => check::routes(&caller, matches),
+        Some(("routes", _)) => check::routes(&caller),
         Some(("schema", _)) => check::schema(),
         Some(("init", matches)) => init::init(lang, matches.get_one::<PathBuf>("file")),
-        Some(("healthcheck", matches)) => healthcheck::healthcheck(&caller, matches),
+        Some(("healthcheck", _)) => healthcheck::healthcheck(&caller),
         Some(("demo", matches)) => demo::demo(lang, matches.get_one("port").copied()),
         Some(("completions", matches)) => completions(lang, matches),
         Some((name, _)) => unreachable!("the command '{name}' is declared and not served"),
@@ -59,22 +59,27 @@ pub fn main() -> ExitCode {
 }
 
 /// How the program was called.
-struct Caller {
+struct Caller<'a> {
+    flags: arguments::Flags<'a>,
     /// The language that was asked for.
     said: Option<Lang>,
     /// The language to speak before a file says otherwise.
     lang: Lang,
 }
 
-impl Caller {
-    /// Where the configuration comes from: the flag or `AQUEDUCT_CONFIG`, else the usual places.
-    fn source(&self, matches: &ArgMatches) -> Source {
-        let named = matches.get_one::<PathBuf>("config").cloned();
-        let path = named.unwrap_or_else(|| {
+impl Caller<'_> {
+    /// The configuration file that is named, if one is: by the flag or by `AQUEDUCT_CONFIG`.
+    fn named(&self) -> Option<PathBuf> {
+        self.flags.value("config")
+    }
+
+    /// Where the configuration comes from: the named file, else the usual places.
+    fn source(&self) -> Source {
+        let path = self.named().unwrap_or_else(|| {
             let found = PLACES.iter().map(PathBuf::from).find(|path| path.exists());
             found.unwrap_or_else(|| PLACES[0].into())
         });
-        Source::file(path, arguments::overrides(matches, self.said), self.lang)
+        Source::file(path, self.flags.overrides(self.said), self.lang)
     }
 }
 

@@ -4,8 +4,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::ArgMatches;
-
 use super::{Caller, PLACES, banner, line, print_error, print_refusal};
 use crate::app::{self, App, Ended, StartError};
 use crate::config::{Live, Source};
@@ -17,9 +15,9 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 /// The exit status after a second signal, as a shell would report an interruption.
 const INTERRUPTED: u8 = 130;
 
-pub(super) fn run(caller: &Caller, matches: &ArgMatches) -> ExitCode {
-    let source = caller.source(matches);
-    let is_first_run = matches.get_one::<std::path::PathBuf>("config").is_none() && !source.exists();
+pub(super) fn run(caller: &Caller<'_>) -> ExitCode {
+    let source = caller.source();
+    let is_first_run = caller.named().is_none() && !source.exists();
     let (live, warnings) = match Live::start(source.clone()) {
         Ok(started) => started,
         Err(findings) => {

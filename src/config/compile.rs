@@ -63,7 +63,7 @@ pub fn compile(loaded: Loaded, context: Context<'_>) -> Compiled {
     for (severity, path, problem) in compiler.found {
         // What was taken out because it is wrong would be warned of as missing.
         if !(had_errors && severity == Severity::Warning) {
-            let position = Some(places.value(&path));
+            let position = Some(places.of(&path, &problem));
             findings.push(Finding { severity, path, position, problem });
         }
     }
@@ -145,11 +145,11 @@ impl Compiler<'_> {
     fn route(&mut self, key: &str, raw: raw::Route, inherited: &Inherited<'_>, is_absent: bool, path: &Path) -> Route {
         let force = raw.force_header_overwrite.unwrap_or(inherited.force);
         let mark = self.found.len();
-        if let Some((place, proxy)) = named_proxy(&raw, inherited.global_proxy, path) {
-            let _ = proxy;
-            self.error(&place, Problem::ProxyUnsupported);
+        let (mut target, userinfo) = self.target(&raw, inherited.tls, path);
+        if let Some(place) = named_proxy(&raw, inherited.global_proxy, path) {
+            self.warn(&place, Problem::ProxyUnsupported);
+            target = Target::NeedsProxy;
         }
-        let (target, userinfo) = self.target(&raw, inherited.tls, path);
         let mut headers = self.custom_headers(raw.custom_headers, force, &path.key("custom_headers"));
         if let Some(userinfo) = userinfo {
             // What stands in the URL has always won.
@@ -336,14 +336,14 @@ struct Inherited<'a> {
     tls: Option<&'a Arc<Tls>>,
 }
 
-/// The upstream proxy that a route names, or that is named for all, and where it stands.
-fn named_proxy<'a>(raw: &'a raw::Route, global: Option<&'a str>, path: &Path) -> Option<(Path, &'a str)> {
-    let named = match (&raw.proxy, global) {
+/// Where the upstream proxy is named that a route is to go through, if one is.
+fn named_proxy(raw: &raw::Route, global: Option<&str>, path: &Path) -> Option<Path> {
+    let (place, url) = match (&raw.proxy, global) {
         (Some(own), _) => (path.key("proxy"), own.as_str()),
         (None, Some(global)) => (Path::default().key("global_proxy"), global),
         (None, None) => return None,
     };
-    (!named.1.trim().is_empty()).then_some(named)
+    (!url.trim().is_empty()).then_some(place)
 }
 
 fn may_need_tls(route: &raw::Route) -> bool {

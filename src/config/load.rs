@@ -45,14 +45,11 @@ pub struct Places {
 }
 
 impl Places {
-    /// Where a value begins, or the nearest one around it.
+    /// Where a problem lies: at a key or at the value under it, or at the nearest value around that exists.
     #[must_use]
-    pub fn value(&self, path: &Path) -> Position {
-        Position::of(&self.text, self.map.value(path))
-    }
-
-    fn key(&self, path: &Path) -> Position {
-        Position::of(&self.text, self.map.key(path))
+    pub fn of(&self, path: &Path, problem: &Problem) -> Position {
+        let offset = if problem.is_about_key() { self.map.key(path) } else { self.map.value(path) };
+        Position::of(&self.text, offset)
     }
 }
 
@@ -84,8 +81,7 @@ pub fn load(text: &[u8], around: Surroundings<'_>) -> Result<Loaded, Vec<Finding
     let mut findings: Vec<Finding> = faults
         .into_iter()
         .map(|(severity, path, problem)| {
-            let is_about_key = matches!(problem, Problem::UnknownField { .. } | Problem::RepeatedKey);
-            let position = Some(if is_about_key { places.key(&path) } else { places.value(&path) });
+            let position = Some(places.of(&path, &problem));
             Finding { severity, path, position, problem }
         })
         .collect();

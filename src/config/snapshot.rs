@@ -86,4 +86,6 @@ pub enum Target {
     },
     /// To wherever the client says.
     Universal,
+    /// Through an upstream proxy, which this version cannot do. Nothing is sent directly instead.
+    NeedsProxy,
 }

@@ -74,6 +74,10 @@ fn forward(snapshot: &Snapshot, route: &Route, rest: &[u8], query: Option<&[u8]>
             Kind::RouteMisconfigured,
             format!("Route '{}' is missing 'target_url' configuration.", route.key),
         )),
+        RouteTarget::NeedsProxy => Err(Error::with_answer(
+            Kind::RouteMisconfigured,
+            format!("Route '{}' needs an upstream proxy, which this version does not support.", route.key),
+        )),
         RouteTarget::Fixed { url, key, name } => Ok(Forwarding {
             forward: url.forward(rest, query)?,
             key: Arc::clone(key),

@@ -44,6 +44,8 @@ pub enum Say<'a> {
     Universal,
     /// The target of a route that has none.
     MissingTarget,
+    /// The target of a route that cannot be served.
+    NeedsProxy,
     /// What is said of a disabled route.
     Disabled,
     /// A route's header policy.
@@ -180,6 +182,7 @@ impl Say<'_> {
             Self::NoRoutes => f.write_str("  - ⚠️  No routes are configured."),
             Self::Universal => f.write_str("[universal proxy]"),
             Self::MissingTarget => f.write_str("[⚠️ no target_url]"),
+            Self::NeedsProxy => f.write_str("[⚠️ upstream proxies are not supported yet]"),
             Self::Disabled => f.write_str("disabled"),
             Self::RoutePolicy { force: false } => f.write_str("🔄 client headers first"),
             Self::RoutePolicy { force: true } => f.write_str("❗️ headers overwritten"),
@@ -263,6 +266,7 @@ impl Say<'_> {
             Self::NoRoutes => f.write_str("  - ⚠️  未配置任何路由。"),
             Self::Universal => f.write_str("[万能代理模式]"),
             Self::MissingTarget => f.write_str("[⚠️ 缺少目标URL]"),
+            Self::NeedsProxy => f.write_str("[⚠️ 尚不支持转发代理]"),
             Self::Disabled => f.write_str("已禁用"),
             Self::RoutePolicy { force: false } => f.write_str("🔄 优先客户端Header"),
             Self::RoutePolicy { force: true } => f.write_str("❗️ 强制覆盖Header"),

@@ -117,6 +117,23 @@ impl Speak for Problem {
 }
 
 impl Problem {
+    /// Whether it lies in a key and not in the value under it.
+    #[must_use]
+    pub fn is_about_key(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownField { .. }
+                | Self::RepeatedKey
+                | Self::BadHeaderName(_)
+                | Self::ManagedHeader(_)
+                | Self::RepeatedHeader(_)
+                | Self::UnreachableKey
+                | Self::MissingTarget
+                | Self::EmptyRoute
+                | Self::OpenUniversal
+        )
+    }
+
     fn en(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Syntax(why) => write!(f, "not valid JSON: {why}"),
@@ -167,7 +184,7 @@ impl Problem {
                 f.write_str("expected a proxy URL: http://, https://, socks5:// or socks5h://, as in \"http://user:pass@host:port\"")
             }
             Self::ProxyUnsupported => f.write_str(
-                "upstream proxies are not supported by this version; nothing is ever sent directly instead. Remove the proxy or keep the old program for this route",
+                "this version does not support upstream proxies yet, so it refuses the routes that go through this one: they answer 500. Nothing is ever sent directly instead",
             ),
             Self::BadHeaderName(name) => write!(f, "'{name}' is not a header name"),
             Self::BadHeaderValue => f.write_str("a header value cannot hold line ends or other control characters"),
@@ -233,7 +250,7 @@ impl Problem {
                 "应为代理 URL: http://、https://、socks5:// 或 socks5h://，例如 \"http://user:pass@host:port\"",
             ),
             Self::ProxyUnsupported => {
-                f.write_str("此版本不支持转发代理，也绝不会改为直连。请去掉 proxy，或让旧程序继续承担这个路由")
+                f.write_str("此版本尚不支持转发代理，因此拒绝经由它的路由: 这些路由将返回 500。绝不会改为直连")
             }
             Self::BadHeaderName(name) => write!(f, "'{name}' 不是有效的 Header 名称"),
             Self::BadHeaderValue => f.write_str("Header 的值中不能有换行或其他控制字符"),

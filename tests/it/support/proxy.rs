@@ -176,6 +176,7 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        #[expect(clippy::print_stderr, reason = "a failing test should show it")]
         if thread::panicking() {
             eprintln!("--- stdout of the proxy\n{}\n--- stderr of the proxy\n{}", self.out(), self.err());
         }
