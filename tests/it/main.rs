@@ -13,4 +13,5 @@ mod request_heads;
 mod routing;
 mod streaming;
 mod time_limits;
+mod tls;
 mod uploads;

@@ -4,6 +4,7 @@
 mod client;
 mod message;
 mod proxy;
+mod tls;
 mod upstream;
 
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 pub(crate) use client::Client;
 pub(crate) use message::{Message, Received};
 pub(crate) use proxy::{Proxy, aqueduct, write_private};
+pub(crate) use tls::TlsUpstream;
 pub(crate) use upstream::{Script, Upstream};
 
 /// How long a test waits for something that has to happen before it fails. Generous: machines are busy.

@@ -1,0 +1,134 @@
+//! TLS to upstreams: whom we trust, and sessions that are taken up again.
+
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+
+use serde_json::json;
+
+use crate::support::{Proxy, TlsUpstream, write_private};
+
+const GET: &str = "GET /a/x HTTP/1.1\r\nHost: p\r\n\r\n";
+
+/// A proxy that trusts this upstream by `ca_file`.
+fn trusting(upstream: &TlsUpstream, name: &str) -> (Proxy, tempfile::TempDir) {
+    let directory = tempfile::tempdir().expect("a directory");
+    write_private(&directory.path().join("ca.pem"), &upstream.certificate);
+    let config = json!({
+        "ca_file": directory.path().join("ca.pem"),
+        "routes": {"a": {"target_url": format!("https://{name}:{}", upstream.port())}, "u": {"universal_proxy": true}},
+    });
+    (Proxy::start(&config), directory)
+}
+
+#[test]
+fn requests_go_out_over_tls() {
+    let upstream = TlsUpstream::ok("localhost");
+    let (proxy, _directory) = trusting(&upstream, "localhost");
+    let answer = proxy.client().ask(GET);
+    assert_eq!((answer.status(), answer.text().as_str()), (200, "ok"));
+    let session = upstream.session();
+    assert_eq!((session.name.as_deref(), session.protocol.as_deref()), (Some("localhost"), Some("http/1.1")));
+    assert_eq!(session.request.head, format!("GET /x HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", upstream.port()));
+}
+
+#[test]
+fn sessions_are_resumed() {
+    let upstream = TlsUpstream::ok("localhost");
+    let (proxy, _directory) = trusting(&upstream, "localhost");
+    for _ in 0..3 {
+        assert_eq!(proxy.client().ask(GET).status(), 200);
+    }
+    let target = format!("GET /u/https://localhost:{}/y HTTP/1.1\r\nHost: p\r\n\r\n", upstream.port());
+    assert_eq!(proxy.client().ask(target).status(), 200);
+    assert_eq!([(); 4].map(|()| upstream.session().is_resumed), [false, true, true, true]);
+}
+
+#[test]
+fn a_stranger_is_not_trusted() {
+    let upstream = TlsUpstream::ok("localhost");
+    let proxy =
+        Proxy::start(&json!({"routes": {"a": {"target_url": format!("https://localhost:{}", upstream.port())}}}));
+    let answer = proxy.client().ask(GET);
+    assert_eq!((answer.status(), answer.json()["code"].as_str()), (502, Some("upstream_tls")));
+}
+
+#[test]
+fn a_certificate_of_another_name_is_not_trusted() {
+    let upstream = TlsUpstream::ok("other.example");
+    let (proxy, _directory) = trusting(&upstream, "localhost");
+    assert_eq!(proxy.client().ask(GET).json()["code"], "upstream_tls");
+}
+
+#[test]
+fn the_environment_can_name_a_bundle() {
+    let upstream = TlsUpstream::ok("localhost");
+    let directory = tempfile::tempdir().expect("a directory");
+    let bundle = directory.path().join("bundle.pem");
+    write_private(&bundle, &upstream.certificate);
+    for name in ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR"] {
+        let config = json!({"routes": {"a": {"target_url": format!("https://localhost:{}", upstream.port())}}});
+        let value = if name == "SSL_CERT_DIR" { directory.path() } else { bundle.as_path() };
+        let proxy = Proxy::start_with(&config, |command| {
+            command.env(name, value);
+        });
+        assert_eq!(proxy.client().ask(GET).status(), 200, "{name}");
+    }
+}
+
+#[test]
+fn events_pass_at_once_over_tls_too() {
+    let (go, wait) = channel();
+    let wait = Mutex::new(wait);
+    let upstream = TlsUpstream::playing("localhost", move |stream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+        for word in ["one", "two"] {
+            let _: Result<(), _> = wait.lock().expect("not poisoned").recv();
+            stream.write_all(format!("3\r\n{word}\r\n").as_bytes())?;
+        }
+        stream.write_all(b"0\r\n\r\n")
+    });
+    let (proxy, _directory) = trusting(&upstream, "localhost");
+    let mut client = proxy.client();
+    client.send(GET).head();
+    for word in ["one", "two"] {
+        go.send(()).expect("the upstream waits");
+        let mut seen = Vec::new();
+        while !String::from_utf8_lossy(&seen).contains(word) {
+            seen.extend(client.some());
+        }
+    }
+}
+
+#[test]
+fn large_bodies_pass_both_ways_over_tls() {
+    let upstream = TlsUpstream::playing("localhost", |stream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n")?;
+        stream.write_all(&vec![b'y'; 3_000_000])
+    });
+    let (proxy, _directory) = trusting(&upstream, "localhost");
+    let body = vec![b'x'; 3_000_000];
+    let head = format!("POST /a HTTP/1.1\r\nHost: p\r\nContent-Length: {}\r\n\r\n", body.len());
+    let answer = proxy.client().ask([head.as_bytes(), &body].concat());
+    assert!(answer.is_whole && answer.body == vec![b'y'; 3_000_000]);
+    assert!(upstream.session().request.body == body);
+}
+
+#[test]
+fn an_end_without_goodbye_is_a_cut() {
+    // Without its length and without TLS's own goodbye, nobody can know that this is the end (RFC 9112 section 9.8).
+    let upstream = TlsUpstream::playing("localhost", |stream| stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nhello"));
+    let (proxy, _directory) = trusting(&upstream, "localhost");
+    let answer = proxy.client().ask(GET);
+    assert_eq!((answer.text().as_str(), answer.is_whole), ("hello", false));
+}
+
+#[test]
+fn a_reload_that_changes_no_trust_keeps_sessions() {
+    let upstream = TlsUpstream::ok("localhost");
+    let (proxy, _directory) = trusting(&upstream, "localhost");
+    proxy.client().ask(GET);
+    proxy.signal("HUP");
+    proxy.says("Configuration reloaded.");
+    proxy.client().ask(GET);
+    assert_eq!([(); 2].map(|()| upstream.session().is_resumed), [false, true]);
+}
