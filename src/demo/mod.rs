@@ -68,23 +68,40 @@ impl Event {
     }
 }
 
-/// Answers one request.
-fn answer(method: &str, path: &str, key: Option<&str>, body: &[u8]) -> Answer {
-    if key != Some(KEY) {
-        return Answer::Whole(401, json!({"error": {"message": "Invalid API key.", "type": "authentication_error"}}));
-    }
+/// What was said in the three places in which providers expect a key.
+#[derive(Default)]
+struct Keys {
+    /// `Authorization: Bearer`
+    bearer: Option<String>,
+    /// `x-api-key`
+    anthropic: Option<String>,
+    /// `x-goog-api-key`
+    google: Option<String>,
+}
+
+/// Answers one request, as the provider whose way of asking it is.
+fn answer(method: &str, path: &str, keys: &Keys, body: &[u8]) -> Answer {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
-    match (method, &segments[..]) {
-        ("GET", ["v1", "models"]) => Answer::Whole(200, openai::models()),
-        ("POST", ["v1", "chat", "completions"]) => openai::chat(&body),
-        ("POST", ["v1", "responses"]) => openai::responses(&body),
-        ("POST", ["v1", "embeddings"]) => Answer::Whole(200, openai::embeddings(&body)),
-        ("POST", ["v1", "messages"]) => anthropic::messages(&body),
-        ("POST", ["v1", "messages", "count_tokens"]) => Answer::Whole(200, json!({"input_tokens": 7})),
-        ("GET", ["v1beta", "models"]) => Answer::Whole(200, gemini::models()),
-        ("POST", ["v1beta", "models", model]) => gemini::generate(model, &body),
-        _ => Answer::Whole(404, json!({"error": {"message": "Not found.", "type": "not_found_error"}})),
+    let (key, answer) = match (method, &segments[..]) {
+        ("POST", ["v1", "messages"]) => (&keys.anthropic, anthropic::messages(&body)),
+        ("POST", ["v1", "messages", "count_tokens"]) => {
+            (&keys.anthropic, Answer::Whole(200, json!({"input_tokens": 7})))
+        }
+        ("GET", ["v1" | "v1beta", "models"]) if keys.google.is_some() => {
+            (&keys.google, Answer::Whole(200, gemini::models()))
+        }
+        ("POST", ["v1" | "v1beta", "models", model]) => (&keys.google, gemini::generate(model, &body)),
+        ("GET", ["v1", "models"]) => (&keys.bearer, Answer::Whole(200, openai::models())),
+        ("POST", ["v1", "chat", "completions"]) => (&keys.bearer, openai::chat(&body)),
+        ("POST", ["v1", "responses"]) => (&keys.bearer, openai::responses(&body)),
+        ("POST", ["v1", "embeddings"]) => (&keys.bearer, Answer::Whole(200, openai::embeddings(&body))),
+        _ => return Answer::Whole(404, json!({"error": {"message": "Not found.", "type": "not_found_error"}})),
+    };
+    if key.as_deref() == Some(KEY) {
+        answer
+    } else {
+        Answer::Whole(401, json!({"error": {"message": "Invalid API key.", "type": "authentication_error"}}))
     }
 }
 
@@ -98,8 +115,13 @@ fn words(question: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn status(method: &str, path: &str, key: Option<&str>) -> u16 {
-        match answer(method, path, key, br#"{"messages": []}"#) {
+    fn keys(key: &str) -> Keys {
+        let key = Some(key.to_owned());
+        Keys { bearer: key.clone(), anthropic: key, google: None }
+    }
+
+    fn status(method: &str, path: &str, keys: &Keys) -> u16 {
+        match answer(method, path, keys, br#"{"messages": []}"#) {
             Answer::Whole(status, _) => status,
             Answer::Events(_) => 200,
         }
@@ -107,18 +129,20 @@ mod tests {
 
     #[test]
     fn it_asks_for_the_key() {
-        assert_eq!(status("GET", "/v1/models", None), 401);
-        assert_eq!(status("GET", "/v1/models", Some("other")), 401);
-        assert_eq!(status("GET", "/v1/models", Some(KEY)), 200);
-        assert_eq!(status("GET", "/v1/nothing", Some(KEY)), 404);
+        assert_eq!(status("GET", "/v1/models", &Keys::default()), 401);
+        assert_eq!(status("GET", "/v1/models", &keys("other")), 401);
+        assert_eq!(status("GET", "/v1/models", &keys(KEY)), 200);
+        assert_eq!(status("POST", "/v1/models/m:generateContent", &keys(KEY)), 401);
+        assert_eq!(status("GET", "/v1/nothing", &keys(KEY)), 404);
     }
 
     #[test]
     fn it_streams_when_it_is_asked_to() {
         let stream = br#"{"stream": true, "messages": [{"role": "user", "content": "a b"}]}"#;
+        let keys = Keys { google: Some(KEY.to_owned()), ..keys(KEY) };
         for path in ["/v1/chat/completions", "/v1/messages", "/v1beta/models/m:streamGenerateContent"] {
             assert!(
-                matches!(answer("POST", path, Some(KEY), stream), Answer::Events(events) if events.len() > 3),
+                matches!(answer("POST", path, &keys, stream), Answer::Events(events) if events.len() > 3),
                 "{path}"
             );
         }

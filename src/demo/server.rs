@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::time::sleep;
 
-use super::{Answer, Event, GAP, answer};
+use super::{Answer, Event, GAP, Keys, answer};
 use crate::drain::Drain;
 use crate::h1::{Body, Framing, Limits, RequestHead, RequestReader, Step, Target, encode};
 use crate::wire::{Stream, Wire};
@@ -43,7 +43,7 @@ async fn serve(mut wire: Wire) -> io::Result<()> {
         let Target::Path(target) = head.target() else { return Ok(()) };
         let path = target.split(|&byte| byte == b'?').next().unwrap_or_default();
         let (method, path) = (String::from_utf8_lossy(head.method()), String::from_utf8_lossy(path));
-        match answer(&method, &path, key(&head).as_deref(), &body) {
+        match answer(&method, &path, &keys(&head), &body) {
             Answer::Whole(status, document) => wire.write_all(&whole(status, &document.to_string())).await?,
             Answer::Events(events) => stream(&mut wire, &events).await?,
         }
@@ -91,18 +91,14 @@ async fn read_body(wire: &mut Wire, head: &RequestHead) -> io::Result<Vec<u8>> {
     }
 }
 
-/// The key, wherever one of the three providers expects it.
-fn key(head: &RequestHead) -> Option<String> {
+/// What was said in the three places in which the providers expect a key.
+fn keys(head: &RequestHead) -> Keys {
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
-    head.fields.iter().find_map(|field| {
-        if field.is(b"authorization") {
-            field.value.strip_prefix(b"Bearer ").map(text)
-        } else if field.is(b"x-api-key") || field.is(b"x-goog-api-key") {
-            Some(text(field.value))
-        } else {
-            None
-        }
-    })
+    Keys {
+        bearer: head.fields.values(b"authorization").next().and_then(|value| value.strip_prefix(b"Bearer ")).map(text),
+        anthropic: head.fields.values(b"x-api-key").next().map(text),
+        google: head.fields.values(b"x-goog-api-key").next().map(text),
+    }
 }
 
 fn whole(status: u16, document: &str) -> Vec<u8> {

@@ -8,6 +8,7 @@ mod config_file;
 mod ending;
 mod errors;
 mod logging;
+mod programs;
 mod reloading;
 mod request_heads;
 mod routing;

@@ -3,6 +3,7 @@
 
 mod client;
 mod message;
+mod programs;
 mod proxy;
 mod tls;
 mod upstream;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 pub(crate) use client::Client;
 pub(crate) use message::{Message, Received};
+pub(crate) use programs::{Nginx, curl, python};
 pub(crate) use proxy::{Proxy, aqueduct, write_private};
 pub(crate) use tls::TlsUpstream;
 pub(crate) use upstream::{Script, Upstream};

@@ -1,0 +1,94 @@
+//! Real programs: they are installed by `scripts/setup`, and a test whose program is missing fails.
+
+use std::fmt::Write;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::eventually;
+
+/// A script of `tests/programs`, run by the Python that has the SDKs.
+pub(crate) fn python(script: &str, arguments: &[&str]) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = root.join("target/programs/venv/bin/python");
+    assert!(python.exists(), "{} is missing: run scripts/setup", python.display());
+    let mut command = Command::new(python);
+    command.arg(root.join("tests/programs").join(script)).args(arguments);
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
+        command.env_remove(name);
+    }
+    let output = command.output().expect("runs");
+    let said = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "{said}");
+    said
+}
+
+/// Runs curl and gives what it wrote.
+pub(crate) fn curl(arguments: &[&str]) -> String {
+    let output = Command::new("curl").args(["-sS", "--noproxy", "*", "--max-time", "20"]).args(arguments).output();
+    let output = output.expect("curl is there: run scripts/setup");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// An nginx that runs.
+pub(crate) struct Nginx {
+    child: Child,
+    address: SocketAddr,
+    _directory: TempDir,
+}
+
+impl Nginx {
+    /// An nginx with this inside its `server` block, and a certificate if it is to speak TLS.
+    pub(crate) fn start(block: &str, tls: Option<(&str, &str)>) -> Self {
+        let directory = TempDir::new().expect("a directory");
+        let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+        let mut listen = format!("listen {address}");
+        if let Some((certificate, key)) = tls {
+            std::fs::write(directory.path().join("cert.pem"), certificate).expect("writes");
+            std::fs::write(directory.path().join("key.pem"), key).expect("writes");
+            listen.push_str(" ssl; ssl_certificate cert.pem; ssl_certificate_key key.pem");
+        }
+        let mut config = String::from(
+            "daemon off; master_process off; pid nginx.pid; error_log stderr; events {}\nhttp { access_log off;\n",
+        );
+        for path in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
+            writeln!(config, "{path}_temp_path {path};").expect("a string");
+        }
+        writeln!(config, "server {{ {listen};\n{block}\n}} }}").expect("a string");
+        let path = directory.path().join("nginx.conf");
+        std::fs::write(&path, &config).expect("writes");
+        let mut child = Command::new(program())
+            .arg("-p")
+            .arg(directory.path())
+            .arg("-c")
+            .arg(&path)
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("nginx is there: run scripts/setup");
+        eventually("nginx listens", || {
+            assert!(matches!(child.try_wait(), Ok(None)), "nginx ended: {config}");
+            TcpStream::connect(address).is_ok()
+        });
+        Self { child, address, _directory: directory }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Debian keeps it out of the path of ordinary users.
+fn program() -> PathBuf {
+    let beside = PathBuf::from("/usr/sbin/nginx");
+    if beside.exists() { beside } else { "nginx".into() }
+}
