@@ -13,13 +13,22 @@
 //!          │             ├─> relay     both directions at once, every wait with a limit
 //!          │             └─> record    what is known of each exchange
 //!          └──> config   as written, as compiled, in force
-//!
-//! ground: h1 wire error ending origin secret drain deadline jsonc text os
 //! ```
 //!
-//! Floors: the ground imports only the ground; stations (`accept` to `record`) import the ground and not each other;
-//! `config` compiles the stations' policies; `proxy` strings the stations together; `app` runs it; `cli` starts it.
-//! A test holds every `use` against this drawing.
+//! Beside the way stands `demo`, a fake provider for a first look and for the tests. Under everything lies the ground:
+//!
+//! ```text
+//! h1        HTTP/1.1 without sockets          wire      a stream, and what has arrived on it
+//! error     what can go wrong, a closed set   ending    how an exchange ended
+//! origin    where an upstream lives           secret    what must not be shown
+//! drain     who is still at work              deadline  one timer for all the limits of a connection
+//! jsonc     JSON as people write it           text      every sentence, in English and Chinese
+//! stock     small storage, used over and over os        what only some systems have
+//! ```
+//!
+//! Floors: the ground imports only the ground; stations (`accept` to `record`, and `demo`) import the ground and not
+//! each other; `config` compiles the stations' policies; `proxy` strings the stations together; `app` runs it; `cli`
+//! starts it. A test holds every `use` against this drawing.
 
 pub mod accept;
 pub mod app;

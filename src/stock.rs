@@ -1,55 +1,57 @@
-//! Small storage that is used over and over: heads on their way in and out.
+//! Small storage that is used over and over.
 //!
 //! What a request needs for a moment comes from a stock of its thread and goes back there, so that serving one costs
 //! the allocator nothing. What has grown large is not kept.
 
 use std::cell::RefCell;
 
-use crate::h1::Place;
-
-/// How many pieces of each kind a thread keeps.
+/// How many pieces of a kind a thread keeps.
 const KEPT: usize = 64;
 /// The capacity of bytes that are newly made, and of those that are too large to be kept, in bytes.
 const BYTES: usize = 4 * 1024;
 const LARGE: usize = 32 * 1024;
-/// The same for places of field lines.
-const PLACES: usize = 32;
-const MANY_PLACES: usize = 128;
 
 thread_local! {
-    static SPARE_BYTES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
-    static SPARE_PLACES: RefCell<Vec<Vec<Place>>> = const { RefCell::new(Vec::new()) };
+    static SPARE: Stock<u8> = const { Stock::new(BYTES, LARGE) };
 }
 
 /// Empty bytes with some capacity.
 #[must_use]
 pub fn take_bytes() -> Vec<u8> {
-    SPARE_BYTES.with(|spare| spare.borrow_mut().pop()).unwrap_or_else(|| Vec::with_capacity(BYTES))
+    SPARE.with(Stock::take)
 }
 
 /// Takes bytes back. What was in them is forgotten.
-pub fn give_bytes(mut bytes: Vec<u8>) {
-    if (BYTES..=LARGE).contains(&bytes.capacity()) {
-        bytes.clear();
-        // The stock is gone when a thread ends; then the storage simply is freed.
-        let _ = SPARE_BYTES.try_with(|spare| keep(&mut spare.borrow_mut(), bytes));
+pub fn give_bytes(bytes: Vec<u8>) {
+    // The stock is gone when a thread ends; then the storage simply is freed.
+    let _ = SPARE.try_with(|stock| stock.give(bytes));
+}
+
+/// One kind of storage.
+pub(crate) struct Stock<T> {
+    spare: RefCell<Vec<Vec<T>>>,
+    capacity: usize,
+    large: usize,
+}
+
+impl<T> Stock<T> {
+    /// An empty stock: pieces are made with this capacity, and not kept when they have grown beyond the other.
+    pub(crate) const fn new(capacity: usize, large: usize) -> Self {
+        Self { spare: RefCell::new(Vec::new()), capacity, large }
     }
-}
 
-pub(crate) fn take_places() -> Vec<Place> {
-    SPARE_PLACES.with(|spare| spare.borrow_mut().pop()).unwrap_or_else(|| Vec::with_capacity(PLACES))
-}
-
-pub(crate) fn give_places(mut places: Vec<Place>) {
-    if (PLACES..=MANY_PLACES).contains(&places.capacity()) {
-        places.clear();
-        let _ = SPARE_PLACES.try_with(|spare| keep(&mut spare.borrow_mut(), places));
+    /// An empty piece.
+    pub(crate) fn take(&self) -> Vec<T> {
+        self.spare.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(self.capacity))
     }
-}
 
-fn keep<T>(spare: &mut Vec<T>, storage: T) {
-    if spare.len() < KEPT {
-        spare.push(storage);
+    /// Takes a piece back.
+    pub(crate) fn give(&self, mut piece: Vec<T>) {
+        let mut spare = self.spare.borrow_mut();
+        if (self.capacity..=self.large).contains(&piece.capacity()) && spare.len() < KEPT {
+            piece.clear();
+            spare.push(piece);
+        }
     }
 }
 
@@ -67,6 +69,6 @@ mod tests {
         assert_eq!((again.as_ptr(), again.len()), (at, 0));
         give_bytes(Vec::with_capacity(LARGE + 1));
         give_bytes(Vec::new());
-        assert_ne!(take_bytes().capacity(), LARGE + 1);
+        assert_eq!(take_bytes().capacity(), BYTES);
     }
 }

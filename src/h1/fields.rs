@@ -7,7 +7,12 @@ use std::ops::Range;
 use memchr::memchr;
 
 use super::{Limits, Violation, token};
-use crate::stock;
+use crate::stock::{self, Stock};
+
+thread_local! {
+    /// Most heads have fewer fields than that, and few have many more.
+    static PLACES: Stock<Place> = const { Stock::new(32, 128) };
+}
 
 /// The field lines of one head, in the order in which they came.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -29,7 +34,7 @@ pub struct Field<'a> {
 
 /// Where a line lies in the bytes of its head. Heads are far below 4 GiB (see [`Limits::max_head`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
+struct Place {
     start: u32,
     name_end: u32,
     value_start: u32,
@@ -83,7 +88,7 @@ impl Fields {
 impl Drop for Fields {
     fn drop(&mut self) {
         stock::give_bytes(std::mem::take(&mut self.bytes));
-        stock::give_places(std::mem::take(&mut self.index));
+        let _ = PLACES.try_with(|stock| stock.give(std::mem::take(&mut self.index)));
     }
 }
 
@@ -203,7 +208,7 @@ impl HeadReader {
             return Err(Violation::RequestLineTooLong);
         }
         (self.first_line, self.at, self.searched) = (feed + 1, feed + 1, feed + 1);
-        self.index = stock::take_places();
+        self.index = PLACES.with(Stock::take);
         Ok(Some(self.first_line))
     }
 

@@ -16,8 +16,8 @@ pub mod token;
 mod violation;
 
 pub use body::{Body, Step, Trailers};
+pub(crate) use fields::is_name;
 pub use fields::{Field, Fields, list};
-pub(crate) use fields::{Place, is_name};
 pub use framing::Framing;
 pub use request::{RequestHead, RequestReader, Target};
 pub use response::{ResponseHead, ResponseReader, is_to_head};

@@ -5,10 +5,11 @@
 //! says what goes to the client; [`Relay::answer_body`] carries the rest. In both the client is watched: one that
 //! leaves ends the exchange at once, since somebody pays for what the upstream goes on to say.
 
+mod breaks;
 mod flow;
+mod limits;
 mod outbox;
 
-use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
@@ -17,13 +18,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub use breaks::{BadAnswer, Break};
 pub use flow::{Broken, Flow, Side};
+pub use limits::{ClientLimits, Timeouts};
 pub use outbox::Outbox;
 
 use crate::deadline::{Deadline, Now, earlier};
 use crate::error::Limit;
 use crate::h1::{self, ResponseHead, ResponseReader, Violation, encode};
 use crate::wire::Wire;
+use breaks::Overdue;
 
 /// How many interim answers an upstream may send before its final one, and how many bytes they may have in all.
 const MAX_INTERIM: usize = 16;
@@ -33,30 +37,6 @@ const READ_AHEAD: usize = 16 * 1024;
 /// How often a client is looked at of which so much has been read ahead that its end cannot be read.
 const UNREAD_CLIENT_CHECK: Duration = Duration::from_millis(50);
 
-/// The time limits of an exchange. `None`: no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts {
-    /// For a connection: name, TCP, proxy and TLS together.
-    pub connect: Option<Duration>,
-    /// From the last byte of the request to the head of the answer.
-    pub first_byte: Option<Duration>,
-    /// For silence inside an answer, and for an upstream that takes no more of the request.
-    pub idle: Option<Duration>,
-    /// For the whole exchange.
-    pub total: Option<Duration>,
-}
-
-/// The limits that hold for the client's side of an exchange. `None`: no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClientLimits {
-    /// For silence inside the request's body.
-    pub body_timeout: Option<Duration>,
-    /// For a client that does not read.
-    pub write_timeout: Option<Duration>,
-    /// The largest body of a request, in bytes.
-    pub max_body: Option<u64>,
-}
-
 /// How the client knows that an answer is whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ends {
@@ -64,48 +44,6 @@ pub enum Ends {
     Itself,
     /// By the end of the connection.
     WithConnection,
-}
-
-/// Why an exchange broke off.
-#[derive(Debug)]
-pub enum Break {
-    /// The client left.
-    ClientGone,
-    /// The client does not read.
-    ClientStalled,
-    /// The client was silent inside its request's body.
-    RequestTimeout,
-    /// The framing of the request's body is broken.
-    BadBody(Violation),
-    /// The request's body is larger than its limit.
-    BodyTooLarge,
-    /// The upstream closed the connection before its answer was whole.
-    UpstreamClosed(io::Error),
-    /// What the upstream sent is no valid answer.
-    BadAnswer(BadAnswer),
-    /// A time limit ran out.
-    Timeout(Limit),
-}
-
-/// What is wrong with an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BadAnswer {
-    /// It is not HTTP/1.1, or exceeds a limit.
-    Violation(Violation),
-    /// 101 without a request to switch protocols.
-    UnaskedSwitch,
-    /// Interim answers without end.
-    TooManyInterim,
-}
-
-impl fmt::Display for BadAnswer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Violation(violation) => violation.fmt(f),
-            Self::UnaskedSwitch => f.write_str("101 without a request to switch protocols (RFC 9110 section 15.2.2)"),
-            Self::TooManyInterim => f.write_str("too many interim answers"),
-        }
-    }
 }
 
 /// One exchange between two wires.
@@ -405,24 +343,6 @@ impl<'a> Relay<'a> {
             Side::Sink => (self.timeouts.idle, Overdue::Upstream(Limit::Idle)),
         };
         (limit.map(|limit| self.request.waits_since(now) + limit), overdue)
-    }
-}
-
-/// Who has kept the others waiting for too long.
-#[derive(Debug, Clone, Copy)]
-enum Overdue {
-    Upstream(Limit),
-    ClientSends,
-    ClientReads,
-}
-
-impl From<Overdue> for Break {
-    fn from(overdue: Overdue) -> Self {
-        match overdue {
-            Overdue::Upstream(limit) => Self::Timeout(limit),
-            Overdue::ClientSends => Self::RequestTimeout,
-            Overdue::ClientReads => Self::ClientStalled,
-        }
     }
 }
 

@@ -7,6 +7,7 @@ mod command_line;
 mod config_file;
 mod ending;
 mod errors;
+mod house;
 mod logging;
 mod programs;
 mod reloading;

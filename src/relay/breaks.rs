@@ -1,0 +1,67 @@
+//! Why an exchange can break off.
+
+use std::fmt;
+use std::io;
+
+use crate::error::Limit;
+use crate::h1::Violation;
+
+/// Why an exchange broke off.
+#[derive(Debug)]
+pub enum Break {
+    /// The client left.
+    ClientGone,
+    /// The client does not read.
+    ClientStalled,
+    /// The client was silent inside its request's body.
+    RequestTimeout,
+    /// The framing of the request's body is broken.
+    BadBody(Violation),
+    /// The request's body is larger than its limit.
+    BodyTooLarge,
+    /// The upstream closed the connection before its answer was whole.
+    UpstreamClosed(io::Error),
+    /// What the upstream sent is no valid answer.
+    BadAnswer(BadAnswer),
+    /// A time limit ran out.
+    Timeout(Limit),
+}
+
+/// What is wrong with an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadAnswer {
+    /// It is not HTTP/1.1, or exceeds a limit.
+    Violation(Violation),
+    /// 101 without a request to switch protocols.
+    UnaskedSwitch,
+    /// Interim answers without end.
+    TooManyInterim,
+}
+
+impl fmt::Display for BadAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Violation(violation) => violation.fmt(f),
+            Self::UnaskedSwitch => f.write_str("101 without a request to switch protocols (RFC 9110 section 15.2.2)"),
+            Self::TooManyInterim => f.write_str("too many interim answers"),
+        }
+    }
+}
+
+/// Who has kept the others waiting for too long.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Overdue {
+    Upstream(Limit),
+    ClientSends,
+    ClientReads,
+}
+
+impl From<Overdue> for Break {
+    fn from(overdue: Overdue) -> Self {
+        match overdue {
+            Overdue::Upstream(limit) => Self::Timeout(limit),
+            Overdue::ClientSends => Self::RequestTimeout,
+            Overdue::ClientReads => Self::ClientStalled,
+        }
+    }
+}
