@@ -228,7 +228,13 @@ impl HeadReader {
                 [] | [b'\r'] => return self.wait(bytes, limits),
                 _ => {}
             }
-            let Some(place) = Place::read(rest, self.at)? else { return self.wait(bytes, limits) };
+            let place = match Place::read(rest, self.at) {
+                Ok(Some(place)) => place,
+                Ok(None) => return self.wait(bytes, limits),
+                // However a line arrives, it is judged when it is whole.
+                Err(_) if memchr(b'\n', rest).is_none() => return self.wait(bytes, limits),
+                Err(violation) => return Err(violation),
+            };
             if self.index.len() == limits.max_fields {
                 return Err(Violation::TooManyFields);
             }

@@ -1,0 +1,158 @@
+//! What has to hold for any bytes. The fuzz targets look for bytes for which it does not; the ordinary tests hold it
+//! against the corpus and against random bytes.
+
+use aqueduct::h1::{
+    Body, Framing, Limits, RequestHead, RequestReader, ResponseReader, Step, Trailers, Violation, token,
+};
+use aqueduct::headers::{Outgoing, Policy, Said, write_answer};
+use aqueduct::jsonc;
+use aqueduct::route::{Fixed, universal};
+
+/// A request head has one reading however it arrives, and what is forwarded of it has the same one.
+pub fn request_head(data: &[u8]) {
+    let whole = RequestReader::default().read(data, &Limits::REQUEST);
+    let pieces = in_pieces(data, |bytes, reader: &mut RequestReader| reader.read(bytes, &Limits::REQUEST));
+    assert_eq!(verdict(&whole), verdict(&pieces));
+    let Ok(Some((head, length))) = whole else { return };
+    assert!(length <= data.len() && head.fields.len() <= Limits::REQUEST.max_fields);
+    let forwarded = forward(&head);
+    let read = RequestReader::default().read(&forwarded, &Limits::REQUEST);
+    let (again, length) = read.expect("what is forwarded is valid").expect("what is forwarded is whole");
+    assert_eq!(length, forwarded.len(), "exactly one head is forwarded");
+    assert_eq!(again.framing == Framing::None, head.framing == Framing::None && !is_content_expected(&head));
+    if head.framing != Framing::None {
+        assert_eq!(again.framing, head.framing);
+    }
+    assert_eq!(again.method(), head.method());
+    assert!(again.keep_alive && !again.expects_continue);
+    for hop in
+        ["connection", "keep-alive", "te", "upgrade", "proxy-connection", "proxy-authorization", "expect", "trailer"]
+    {
+        let is_there = again.fields.iter().any(|field| field.name.eq_ignore_ascii_case(hop.as_bytes()));
+        // Only one expectation is known; others are for the upstream.
+        assert!(!is_there || hop == "expect", "{hop} was forwarded");
+    }
+    assert_eq!(again.fields.values(b"host").collect::<Vec<_>>(), [b"up"]);
+}
+
+/// The same for the head of an answer.
+pub fn response_head(data: &[u8]) {
+    let whole = ResponseReader::default().read(data, false, &Limits::RESPONSE);
+    let pieces = in_pieces(data, |bytes, reader: &mut ResponseReader| reader.read(bytes, false, &Limits::RESPONSE));
+    assert_eq!(verdict(&whole), verdict(&pieces));
+    let Ok(Some((head, length))) = whole else { return };
+    assert!(length <= data.len() && (100..=999).contains(&head.status));
+    let mut sent = Vec::new();
+    let said = Said { chunked: head.framing == Framing::Chunked, connection: None };
+    write_answer(&head, said, &mut sent);
+    let read = ResponseReader::default().read(&sent, false, &Limits::RESPONSE);
+    let (again, length) = read.expect("what is sent is valid").expect("what is sent is whole");
+    assert_eq!((length, again.status, again.reason()), (sent.len(), head.status, head.reason()));
+    if head.framing != Framing::None {
+        assert_eq!(again.framing, head.framing);
+    }
+}
+
+/// A chunked body has the same content however it arrives, and so has what is passed on of it.
+pub fn chunks(data: &[u8]) {
+    let (piece, data) = match data {
+        [piece, data @ ..] => (usize::from(*piece % 32) + 1, data),
+        [] => return,
+    };
+    let framed = || Body::new(Framing::Chunked, Trailers::Drop);
+    let plain = || Body::without_chunks(Framing::Chunked);
+    let whole = drain(framed(), data, data.len().max(1));
+    assert_eq!(whole, drain(framed(), data, piece));
+    assert_eq!(drain(plain(), data, data.len().max(1)), drain(plain(), data, piece));
+    if let (Ok((passed, true)), Ok((content, true))) = (&whole, &drain(plain(), data, piece)) {
+        assert_eq!(drain(plain(), passed, piece), Ok((content.clone(), true)), "what is passed on says the same");
+        assert_eq!(drain(framed(), passed, piece), Ok((passed.clone(), true)), "nothing more is left out of it");
+    }
+}
+
+/// A target leads to a target that can be sent, or nowhere; and below its prefix, or nowhere.
+pub fn target(data: &[u8]) {
+    let (path, query) = match data.iter().position(|&byte| byte == b'?') {
+        Some(at) => (&data[..at], Some(&data[at + 1..])),
+        None => (data, None),
+    };
+    let can_come = token::is_target(data);
+    if let Ok(forward) = universal("key", path, query) {
+        assert!(token::is_target(&forward.target) && forward.target.starts_with(b"/"));
+        assert!(token::is_authority(&forward.host) && !forward.host.contains(&b'@'));
+    }
+    let (fixed, _) = Fixed::parse("http://h/base?v=1").expect("valid");
+    let below = [b"/", path].concat();
+    if let (true, Ok(forward)) = (can_come, fixed.forward(&below, query)) {
+        assert!(token::is_target(&forward.target) && forward.target.starts_with(b"/base"));
+        // However often a server decodes it and whatever it takes for a slash, it stays below.
+        let text = String::from_utf8_lossy(&forward.target).replace('\\', "/");
+        let path = text.split('?').next().unwrap_or_default();
+        assert!(!path.split('/').any(|segment| matches!(segment.split(';').next(), Some("." | ".."))), "{path}");
+    }
+}
+
+/// A text keeps its length, and what a parser accepts of it can be mapped.
+pub fn jsonc(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(json) = jsonc::to_json(text) else { return };
+    assert_eq!(json.len(), text.len());
+    if serde_json::from_str::<serde_json::Value>(&json).is_ok() {
+        let map = jsonc::Map::of(&json);
+        let span = map.span(&jsonc::Path::default()).expect("the whole");
+        assert!(serde_json::from_str::<serde_json::Value>(&json[span]).is_ok());
+    }
+}
+
+fn forward(head: &RequestHead) -> Vec<u8> {
+    let to = Outgoing { target: b"/", host: b"up", authorization: None };
+    let mut out = Vec::new();
+    Policy::default().write_request(head, &to, &mut out, |_, _| {});
+    out
+}
+
+fn is_content_expected(head: &RequestHead) -> bool {
+    matches!(head.method(), b"POST" | b"PUT" | b"PATCH")
+}
+
+/// What is compared of two readings: the fault, or the length.
+fn verdict<T>(read: &Result<Option<(T, usize)>, Violation>) -> Result<Option<usize>, Violation> {
+    match read {
+        Ok(Some((_, length))) => Ok(Some(*length)),
+        Ok(None) => Ok(None),
+        Err(violation) => Err(*violation),
+    }
+}
+
+/// Reads bytes that arrive one by one, up to some length, and then all at once.
+fn in_pieces<R: Default, T>(
+    data: &[u8],
+    read: impl Fn(&[u8], &mut R) -> Result<Option<(T, usize)>, Violation>,
+) -> Result<Option<(T, usize)>, Violation> {
+    let mut reader = R::default();
+    for end in 0..data.len().min(200) {
+        match read(&data[..end], &mut reader) {
+            Ok(None) => {}
+            // A fault that is known before all is there is the same fault.
+            done => return done,
+        }
+    }
+    read(data, &mut reader)
+}
+
+/// What is passed on of a body that arrives in pieces, and whether it is whole.
+fn drain(mut body: Body, data: &[u8], piece: usize) -> Result<(Vec<u8>, bool), Violation> {
+    let (mut passed, mut start, mut end) = (Vec::new(), 0, 0);
+    loop {
+        match body.step(&data[start..end])? {
+            Step::Pass(length) => {
+                passed.extend_from_slice(&data[start..start + length]);
+                start += length;
+            }
+            Step::Skip(length) => start += length,
+            Step::Starved if end < data.len() => end = (end + piece).min(data.len()),
+            Step::Starved => return Ok((passed, false)),
+            Step::Done => return Ok((passed, true)),
+        }
+    }
+}
