@@ -7,12 +7,13 @@ use std::error::Error;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 
 use clap::Args;
 
 use crate::load::Kind;
-use crate::peers::{Peer, Running, wait_for};
-use crate::proc::{cpu_nanoseconds, memory_kib};
+use crate::peers::{Peer, Running, wait_for, wait_for_answer};
+use crate::proc::{cpu_nanoseconds, memory_kib, peak_kib, resident_kib};
 use crate::report::{Figures, median, parse_line};
 
 /// Measures the product and its peers in turn and prints a table.
@@ -22,7 +23,7 @@ pub(crate) struct Compare {
     #[arg(long, default_value = "target/release/aqueduct")]
     product: PathBuf,
     /// What is measured.
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Kind::Post, Kind::Rate, Kind::Sse, Kind::Idle, Kind::Down, Kind::Up])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Kind::Post, Kind::Rate, Kind::Sse, Kind::Idle, Kind::Down, Kind::Up, Kind::Start])]
     kinds: Vec<Kind>,
     /// Who is measured. The first is what the others are set against.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Peer::Nginx, Peer::Aqueduct])]
@@ -44,8 +45,10 @@ pub(crate) struct Compare {
 /// What one measurement gives.
 #[derive(Debug, Clone, Default)]
 struct Row {
-    /// Processor time of the proxy per unit, in microseconds; or its memory per stream, in KiB.
+    /// Processor time of the proxy per unit, in microseconds; or its memory per stream, in KiB; or milliseconds.
     cost: Vec<f64>,
+    /// By how much the proxy's resident memory grew at most, in MiB.
+    growth: Vec<f64>,
     p50: Vec<f64>,
     p99: Vec<f64>,
     units: u64,
@@ -60,7 +63,14 @@ pub(crate) fn run(compare: &Compare) -> Result<(), Box<dyn Error>> {
         let mut rows = vec![Row::default(); compare.peers.len()];
         for _ in 0..compare.rounds {
             for (peer, row) in compare.peers.iter().zip(&mut rows) {
+                let begin = Instant::now();
                 let running = peer.start(&compare.product, &directory, &compare.proxy_core)?;
+                if kind == Kind::Start {
+                    wait_for_answer(peer.address(), peer.prefix())?;
+                    let figures = Figures { units: 1, ..Figures::default() };
+                    row.add(&figures, begin.elapsed().as_secs_f64() * 1000.0, f64::NAN);
+                    continue;
+                }
                 measure(compare, kind, *peer, running.as_ref(), row)?;
             }
         }
@@ -81,6 +91,7 @@ fn measure(
     if kind == Kind::Idle {
         return measure_idle(compare, peer, running, row);
     }
+    let resident = running.map_or(0, |running| resident_kib(running.pid()));
     // Connections are made and caches are warm before anything counts.
     load(compare, kind, peer, 0.5)?.wait_with_output()?;
     let cpu = || running.map_or(Ok(0), |running| cpu_nanoseconds(running.pid()));
@@ -89,7 +100,9 @@ fn measure(
     let spent = cpu()? - before;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let figures = text.lines().last().and_then(parse_line).ok_or("the load printed no figures")?;
-    row.add(&figures, spent as f64 / 1000.0 / figures.units.max(1) as f64);
+    let peak = running.map_or(0, |running| peak_kib(running.pid()));
+    let growth = peak.saturating_sub(resident) as f64 / 1024.0;
+    row.add(&figures, spent as f64 / 1000.0 / figures.units.max(1) as f64, growth);
     Ok(())
 }
 
@@ -108,7 +121,8 @@ fn measure_idle(compare: &Compare, peer: Peer, running: Option<&Running>, row: &
     let after = memory();
     child.wait()?;
     let cost = (after as f64 - before as f64) / STREAMS as f64;
-    row.add(&Figures { units: STREAMS as u64, ..Figures::default() }, cost);
+    let growth = after.saturating_sub(before) as f64 / 1024.0;
+    row.add(&Figures { units: STREAMS as u64, ..Figures::default() }, cost, growth);
     Ok(())
 }
 
@@ -117,7 +131,7 @@ fn load(compare: &Compare, kind: Kind, peer: Peer, seconds: f64) -> std::io::Res
         Kind::Post | Kind::Rate => 32,
         Kind::Sse => 200,
         Kind::Idle => 1000,
-        Kind::Down | Kind::Up => 1,
+        Kind::Down | Kind::Up | Kind::Start => 1,
     };
     let kind = format!("{kind:?}").to_lowercase();
     ourselves(&compare.load_core)
@@ -153,8 +167,9 @@ impl Drop for Upstream {
 }
 
 impl Row {
-    fn add(&mut self, figures: &Figures, cost: f64) {
+    fn add(&mut self, figures: &Figures, cost: f64, growth: f64) {
         self.cost.push(cost);
+        self.growth.push(growth);
         self.p50.push(figures.p50);
         self.p99.push(figures.p99);
         self.units += figures.units;
@@ -170,22 +185,29 @@ fn print(kind: Kind, peers: &[Peer], rows: &[Row]) {
         Kind::Idle => ("1000 silent streams", "KiB/stream"),
         Kind::Down => ("large answer", "CPU µs/MiB"),
         Kind::Up => ("large request", "CPU µs/MiB"),
+        Kind::Start => ("from start to the first good answer", "ms"),
     };
     println!("\n{what}");
-    println!("| peer | {unit} | × | p50 µs | × | p99 µs | × | units | errors |");
-    println!("|---|---|---|---|---|---|---|---|---|");
+    println!("| peer | {unit} | × | p50 µs | × | p99 µs | × | memory MiB | units | errors |");
+    println!("|---|---|---|---|---|---|---|---|---|---|");
     let base = rows.first().cloned().unwrap_or_default();
     for (peer, row) in peers.iter().zip(rows) {
-        let ratio = |values: &[f64], base: &[f64]| median(values) / median(base);
+        // What a kind does not measure is left empty.
+        let figure = |value: f64, places: usize| match value {
+            value if value.is_finite() && value > 0.0 => format!("{value:.places$}"),
+            _ => String::new(),
+        };
+        let ratio = |values: &[f64], base: &[f64]| figure(median(values) / median(base), 2);
         println!(
-            "| {} | {:.2} | {:.2} | {:.0} | {:.2} | {:.0} | {:.2} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
             peer.name(),
-            median(&row.cost),
+            figure(median(&row.cost), 2),
             ratio(&row.cost, &base.cost),
-            median(&row.p50),
+            figure(median(&row.p50), 0),
             ratio(&row.p50, &base.p50),
-            median(&row.p99),
+            figure(median(&row.p99), 0),
             ratio(&row.p99, &base.p99),
+            figure(median(&row.growth), 1),
             row.units,
             row.errors
         );

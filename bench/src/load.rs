@@ -61,6 +61,8 @@ pub(crate) enum Kind {
     Down,
     /// One large request. Unit: a MiB.
     Up,
+    /// From the start of the proxy to its first good answer.
+    Start,
 }
 
 pub(crate) async fn run(load: &Load) -> Result<Figures, Box<dyn std::error::Error>> {
@@ -71,6 +73,7 @@ pub(crate) async fn run(load: &Load) -> Result<Figures, Box<dyn std::error::Erro
         Kind::Idle => idle(load).await?,
         Kind::Down => down(load).await?,
         Kind::Up => up(load).await?,
+        Kind::Start => return Err("only the driver starts a proxy".into()),
     })
 }
 

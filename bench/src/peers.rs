@@ -1,7 +1,7 @@
 //! The proxies that are measured, each with a configuration that is kept beside the code.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -97,4 +97,23 @@ pub(crate) fn wait_for(address: SocketAddr) -> io::Result<()> {
             Err(_) => std::thread::yield_now(),
         }
     }
+}
+
+/// Waits until a request is answered well.
+pub(crate) fn wait_for_answer(address: SocketAddr, prefix: &str) -> io::Result<()> {
+    let request = format!("GET {prefix}/bulk?bytes=1 HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n");
+    let once = || -> io::Result<bool> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.write_all(request.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer.starts_with("HTTP/1.1 200"))
+    };
+    let end = Instant::now() + Duration::from_secs(10);
+    while !once().unwrap_or(false) {
+        if Instant::now() > end {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+    }
+    Ok(())
 }

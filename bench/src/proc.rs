@@ -23,9 +23,23 @@ pub(crate) fn cpu_nanoseconds(pid: u32) -> io::Result<u64> {
 
 /// The memory that a process and its children have to themselves, shared pages counted by share (PSS), in KiB.
 pub(crate) fn memory_kib(pid: u32) -> u64 {
+    family_kib(pid, "smaps_rollup", "Pss:")
+}
+
+/// The resident memory of a process and its children, in KiB.
+pub(crate) fn resident_kib(pid: u32) -> u64 {
+    family_kib(pid, "status", "VmRSS:")
+}
+
+/// The most that it ever was, in KiB.
+pub(crate) fn peak_kib(pid: u32) -> u64 {
+    family_kib(pid, "status", "VmHWM:")
+}
+
+fn family_kib(pid: u32, file: &str, field: &str) -> u64 {
     let of = |pid: u32| {
-        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap_or_default();
+        let text = fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix(field)).unwrap_or_default();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or_default()
     };
     family(pid).into_iter().map(of).sum()
