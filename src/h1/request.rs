@@ -110,13 +110,13 @@ impl RequestHead {
     /// The method, in the case in which it came.
     #[must_use]
     pub fn method(&self) -> &[u8] {
-        &self.fields.bytes()[..self.method_end]
+        self.fields.bytes().get(..self.method_end).unwrap_or_default()
     }
 
     /// The request target as it stands in the request line.
     #[must_use]
     pub fn raw_target(&self) -> &[u8] {
-        &self.fields.bytes()[self.method_end + 1..self.target_end]
+        self.fields.bytes().get(self.method_end + 1..self.target_end).unwrap_or_default()
     }
 
     /// The request target by its form.
@@ -137,6 +137,12 @@ impl RequestHead {
     #[must_use]
     pub fn is(&self, method: &str) -> bool {
         self.method() == method.as_bytes()
+    }
+
+    /// Gives the storage of the lines back: a request may wait for its answer for minutes. Method, target and fields
+    /// are empty from then on; the rest stays.
+    pub fn forget_lines(&mut self) {
+        self.fields = Fields::default();
     }
 
     /// A reader for the body that follows this head. Chunk extensions and trailers of requests are left out.

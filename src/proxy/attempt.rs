@@ -1,7 +1,7 @@
 //! Getting an answer: on a connection that is there, or on a new one.
 
 use super::exchange::Failure;
-use crate::h1::{RequestHead, ResponseHead};
+use crate::h1::ResponseHead;
 use crate::relay::{Break, Relay};
 use crate::upstream::{Key, Upstreams};
 use crate::wire::Wire;
@@ -16,20 +16,16 @@ pub(super) async fn answer_head(
     relay: &mut Relay<'_>,
     upstreams: &Upstreams,
     key: &Key,
-    head: &RequestHead,
+    is_idempotent: bool,
 ) -> Result<(Wire, ResponseHead), Failure> {
     if let Some(mut upstream) = upstreams.reuse(key, relay.began()) {
-        match relay.answer_head(&mut upstream).await {
-            Err(Break::UpstreamClosed(_)) if relay.can_repeat(is_idempotent(head)) => relay.repeat(),
+        match relay.answer_head(&mut upstream, is_idempotent).await {
+            Err(Break::UpstreamClosed(_)) if relay.can_repeat(is_idempotent) => relay.repeat(),
             Err(broken) => return Err(broken.into()),
             Ok(answer) => return Ok((upstream, answer)),
         }
     }
     let mut upstream = relay.meanwhile(upstreams.dial(key)).await?.map_err(|error| Failure::Answer(error.into()))?;
-    let answer = relay.answer_head(&mut upstream).await?;
+    let answer = relay.answer_head(&mut upstream, false).await?;
     Ok((upstream, answer))
-}
-
-fn is_idempotent(head: &RequestHead) -> bool {
-    matches!(head.method(), b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE")
 }

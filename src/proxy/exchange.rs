@@ -21,6 +21,10 @@ pub(super) struct Exchange {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) record: Record,
     pub(super) began: Instant,
+    /// Whether its answer has no body.
+    pub(super) to_head: bool,
+    /// Whether it does no harm to ask twice (RFC 9110 section 9.2.2).
+    pub(super) is_idempotent: bool,
     /// How much of the request is left in the client's connection.
     pub(super) request_left: Left,
     /// Whether the log has been told what becomes of the request.
@@ -86,7 +90,9 @@ impl Exchange {
         record.request(head.method(), head.raw_target());
         let has_body = !matches!(head.framing, Framing::None | Framing::Length(0));
         let request_left = if has_body { Left::Body } else { Left::Nothing };
-        Self { snapshot, record, began, request_left, is_told: false }
+        let to_head = h1::is_to_head(head);
+        let is_idempotent = matches!(head.method(), b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE");
+        Self { snapshot, record, began, to_head, is_idempotent, request_left, is_told: false }
     }
 
     /// Station `route`.
@@ -151,7 +157,7 @@ impl Exchange {
             Broken::Source(_) | Broken::Sink(_) => Failure::ClientGone,
         })?;
         let nature = Nature {
-            to_head: h1::is_to_head(head),
+            to_head: self.to_head,
             expects_continue: head.expects_continue,
             understands_interim: head.version == Version::Http11,
             began: self.began,

@@ -79,7 +79,7 @@ pub async fn serve(mut client: Client, worker: Rc<Worker>) {
     loop {
         let accept = worker.live.current().accept;
         let after = match client.next_request(&accept).await {
-            Ok(head) => handle(&mut client, &head, &worker).await,
+            Ok(head) => handle(&mut client, head, &worker).await,
             Err(NoRequest::Over) => return,
             Err(NoRequest::Bad(violation)) => refuse(&mut client, &worker, violation.into()).await,
             Err(NoRequest::TooSlow) => refuse(&mut client, &worker, Error::new(Kind::RequestTimeout)).await,
@@ -95,14 +95,14 @@ pub async fn serve(mut client: Client, worker: Rc<Worker>) {
 }
 
 /// Carries one request to its end, whatever that is.
-async fn handle(client: &mut Client, head: &RequestHead, worker: &Worker) -> After {
+async fn handle(client: &mut Client, mut head: RequestHead, worker: &Worker) -> After {
     let began = Instant::now();
     let snapshot = worker.snapshot();
     let record = worker.record(&snapshot, client, began);
-    let mut exchange = Exchange::new(snapshot, record, began, head);
-    match walk(&mut exchange, client, head, worker).await {
+    let mut exchange = Exchange::new(snapshot, record, began, &head);
+    match walk(&mut exchange, client, &mut head, worker).await {
         Ok(after) => after,
-        Err(Failure::Answer(error)) => reply::error(&mut exchange, client, head, &error).await,
+        Err(Failure::Answer(error)) => reply::error(&mut exchange, client, &head, &error).await,
         Err(Failure::ClientGone) => exchange.ends(End::ClientGone, After::Cut),
     }
 }
@@ -112,7 +112,7 @@ async fn handle(client: &mut Client, head: &RequestHead, worker: &Worker) -> Aft
 async fn walk(
     exchange: &mut Exchange,
     client: &mut Client,
-    head: &RequestHead,
+    head: &mut RequestHead,
     worker: &Worker,
 ) -> Result<After, Failure> {
     let snapshot = Arc::clone(&exchange.snapshot);
@@ -122,10 +122,11 @@ async fn walk(
     };
     let request = exchange.prepare(route, &forward, head);
     let mut relay = exchange.relay(client, head, request, route)?;
-    let answered = attempt::answer_head(&mut relay, worker.upstreams(), &forward.key, head).await;
+    head.forget_lines();
+    let answered = attempt::answer_head(&mut relay, worker.upstreams(), &forward.key, exchange.is_idempotent).await;
     exchange.note_request(&relay);
     let (upstream, answer) = answered?;
-    Ok(respond::carry(exchange, relay, head, worker, &forward.key, upstream, &answer).await)
+    Ok(respond::carry(exchange, relay, head, worker, &forward.key, upstream, answer).await)
 }
 
 /// Answers what is no request.

@@ -64,7 +64,7 @@ async fn send(reply: &Reply<'_>, exchange: &Exchange, client: &mut Client, head:
         (true, Version::Http10) => Some("keep-alive"),
         (true, Version::Http11) => None,
     };
-    let is_written = write(client, &reply.encode(connection, head.is("HEAD"))).await;
+    let is_written = write(client, &reply.encode(connection, exchange.to_head)).await;
     match (is_written, is_read) {
         (false, _) => After::Cut,
         (true, false) => After::Linger,

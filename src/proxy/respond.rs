@@ -22,11 +22,14 @@ pub(super) async fn carry(
     worker: &Worker,
     key: &Arc<Key>,
     mut upstream: Wire,
-    answer: &ResponseHead,
+    answer: ResponseHead,
 ) -> After {
     exchange.record.answered(answer.status);
-    let plan = Plan::of(worker.drain().phase(), &relay, head, answer);
-    let mut flow = plan.flow(answer);
+    let plan = Plan::of(worker.drain().phase(), &relay, head, &answer);
+    let mut flow = plan.flow(&answer);
+    let keep_alive = if answer.keep_alive { upstream::keep_alive_limit(&answer.fields) } else { Duration::ZERO };
+    // A stream may be open for hours, and its head has been written.
+    drop(answer);
     let result = relay.answer_body(&mut upstream, &mut flow, plan.ends).await;
     exchange.record.carried(relay.request_payload(), flow.payload(), flow.longest_silence());
     if let Err(broken) = result {
@@ -39,11 +42,8 @@ pub(super) async fn carry(
         return exchange.ends(end(&broken), after);
     }
     let request_sent = relay.is_request_sent();
-    if answer.keep_alive && request_sent && upstream.input.is_empty() {
-        let limit = upstream::keep_alive_limit(&answer.fields);
-        if limit > Duration::ZERO {
-            worker.upstreams().keep(key, upstream, limit);
-        }
+    if keep_alive > Duration::ZERO && request_sent && upstream.input.is_empty() {
+        worker.upstreams().keep(key, upstream, keep_alive);
     }
     let after = match (request_sent, plan.client_stays) {
         (true, true) => After::NextRequest,

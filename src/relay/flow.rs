@@ -182,9 +182,10 @@ impl Flow {
         self.progress();
     }
 
-    /// Frees what was kept for a repetition.
+    /// Frees what was kept for a repetition, if all of it has been written.
     pub fn forget(&mut self) {
-        if self.out.is_empty() {
+        if self.out.is_empty() && !self.out.is_untouched() {
+            self.streamed = true;
             self.out.forget();
         }
     }

@@ -130,11 +130,12 @@ impl<'a> Relay<'a> {
         .await
     }
 
-    /// Sends the request, and gives the head of the final answer once it has arrived.
+    /// Sends the request, and gives the head of the final answer once it has arrived. `keeps_request` says whether
+    /// what is sent is kept meanwhile, so that it can be sent again: see [`Relay::can_repeat`].
     ///
     /// # Errors
     /// Whatever breaks the exchange off before that.
-    pub async fn answer_head(&mut self, upstream: &mut Wire) -> Result<ResponseHead, Break> {
+    pub async fn answer_head(&mut self, upstream: &mut Wire, keeps_request: bool) -> Result<ResponseHead, Break> {
         if std::mem::take(&mut self.continue_is_due) {
             self.interim.extend(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
@@ -142,6 +143,9 @@ impl<'a> Relay<'a> {
         poll_fn(|cx| {
             let now = &mut Now::default();
             self.poll_request(cx, now, upstream)?;
+            if !keeps_request {
+                self.request.forget();
+            }
             let head = self.poll_head(cx, upstream, &mut answers)?;
             // Interim answers go out whether they wait or not; nothing else is written before they are.
             let _ = self.poll_interim(cx)?;
@@ -184,6 +188,7 @@ impl<'a> Relay<'a> {
             {
                 return Poll::Ready(result.map_err(broken_answer));
             }
+            answer.forget();
             self.poll_client(cx)?;
             let (limit, overdue) = match answer.waits_for() {
                 Side::Source => (self.timeouts.idle, Overdue::Upstream(Limit::Idle)),
