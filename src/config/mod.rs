@@ -1,4 +1,4 @@
-//! The configuration: as written ([`raw`]), read ([`load`]), compiled ([`compile`]), as meant ([`Snapshot`]), and in
+//! The configuration: as written ([`raw`]), read ([`mod@load`]), compiled ([`mod@compile`]), as meant ([`Snapshot`]), and in
 //! force ([`Live`]).
 
 mod compile;

@@ -56,7 +56,7 @@ struct Reply<'a> {
     allow: Option<&'static str>,
 }
 
-async fn send(reply: &Reply<'_>, exchange: &Exchange, client: &mut Client, head: &RequestHead) -> After {
+async fn send(reply: &Reply<'_>, exchange: &mut Exchange, client: &mut Client, head: &RequestHead) -> After {
     let is_read = skip_body(exchange, client, head);
     let stays = head.keep_alive && client.phase() == Phase::Serving && is_read;
     let connection = match (stays, head.version) {
@@ -65,6 +65,9 @@ async fn send(reply: &Reply<'_>, exchange: &Exchange, client: &mut Client, head:
         (true, Version::Http11) => None,
     };
     let is_written = write(client, &reply.encode(connection, exchange.to_head)).await;
+    if is_written && !exchange.to_head {
+        exchange.record.carried(0, reply.body.len() as u64, Duration::ZERO);
+    }
     match (is_written, is_read) {
         (false, _) => After::Cut,
         (true, false) => After::Linger,

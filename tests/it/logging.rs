@@ -245,9 +245,10 @@ fn one_json_object_for_each_request() {
             && number("ttfb_ms") <= number("duration_ms"),
         "{line}"
     );
-    client.ask("GET / HTTP/1.1\r\nHost: p\r\n\r\n");
+    let health = client.ask("GET / HTTP/1.1\r\nHost: p\r\n\r\n");
     let line = proxy.logged(|line| line["path"] == "/");
     assert_eq!((line["end"].as_str(), &line["route"], &line["upstream"]), (Some("done"), &Value::Null, &Value::Null));
+    assert_eq!(line["bytes_out"].as_u64(), Some(health.body.len() as u64), "{line}");
     client.send("nonsense\r\n\r\n");
     let line = proxy.logged(|line| line["method"].is_null());
     assert_eq!(

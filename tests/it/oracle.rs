@@ -158,7 +158,7 @@ async fn hypers_of_requests(bytes: &[u8]) -> Verdict {
             let fields = hypers_fields(request.headers());
             match request.into_body().collect().await {
                 Ok(body) => {
-                    seen.lock().expect("not poisoned").0.push(Told { line, fields, content: body.to_bytes().into() })
+                    seen.lock().expect("not poisoned").0.push(Told { line, fields, content: body.to_bytes().into() });
                 }
                 Err(_) => seen.lock().expect("not poisoned").1 = true,
             }
