@@ -28,7 +28,7 @@ pub fn request_head(data: &[u8]) {
     for hop in
         ["connection", "keep-alive", "te", "upgrade", "proxy-connection", "proxy-authorization", "expect", "trailer"]
     {
-        let is_there = again.fields.iter().any(|field| field.name.eq_ignore_ascii_case(hop.as_bytes()));
+        let is_there = again.fields.iter().any(|field| field.name().eq_ignore_ascii_case(hop.as_bytes()));
         // Only one expectation is known; others are for the upstream.
         assert!(!is_there || hop == "expect", "{hop} was forwarded");
     }

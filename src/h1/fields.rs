@@ -24,12 +24,8 @@ pub struct Fields {
 /// One field line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field<'a> {
-    /// The name, in the case in which it came.
-    pub name: &'a [u8],
-    /// The value, without the white space around it.
-    pub value: &'a [u8],
-    /// The whole line with its CRLF.
-    pub line: &'a [u8],
+    head: &'a [u8],
+    place: Place,
 }
 
 /// Where a line lies in the bytes of its head. Heads are far below 4 GiB (see [`Limits::max_head`]).
@@ -45,12 +41,12 @@ struct Place {
 impl Fields {
     /// Every field, in order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = Field<'_>> + ExactSizeIterator {
-        self.index.iter().map(|place| place.field(&self.bytes))
+        self.index.iter().map(|&place| Field { head: &self.bytes, place })
     }
 
     /// The values of every field of this name, in any case.
     pub fn values<'a, const N: usize>(&'a self, name: &'a [u8; N]) -> impl Iterator<Item = &'a [u8]> + 'a {
-        self.iter().filter(move |field| field.is(name)).map(|field| field.value)
+        self.iter().filter(move |field| field.is(name)).map(|field| field.value())
     }
 
     /// Some lines that follow each other, as they came, by their numbers.
@@ -77,7 +73,7 @@ impl Fields {
 
     /// The options of every `Connection` field (RFC 9110 section 7.6.1).
     pub fn connection_options(&self) -> impl Iterator<Item = &[u8]> {
-        self.iter().filter(|field| field.is(b"connection")).flat_map(|field| list(field.value))
+        self.iter().filter(|field| field.is(b"connection")).flat_map(|field| list(field.value()))
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -92,13 +88,34 @@ impl Drop for Fields {
     }
 }
 
-impl Field<'_> {
+impl<'a> Field<'a> {
+    /// The name, in the case in which it came.
+    #[inline]
+    #[must_use]
+    pub fn name(&self) -> &'a [u8] {
+        &self.head[self.place.start as usize..self.place.name_end as usize]
+    }
+
+    /// The value, without the white space around it.
+    #[inline]
+    #[must_use]
+    pub fn value(&self) -> &'a [u8] {
+        &self.head[self.place.value_start as usize..self.place.value_end as usize]
+    }
+
+    /// The whole line with its CRLF.
+    #[inline]
+    #[must_use]
+    pub fn line(&self) -> &'a [u8] {
+        &self.head[self.place.start as usize..self.place.end as usize]
+    }
+
     /// Whether the field has this name, in any case. The name is given in lower case, and has letters, digits and
     /// hyphens only.
     #[inline]
     #[must_use]
     pub fn is<const N: usize>(&self, name: &[u8; N]) -> bool {
-        is_name(self.name, name)
+        (self.place.name_end - self.place.start) as usize == N && is_name(self.name(), name)
     }
 }
 
@@ -107,15 +124,18 @@ impl Field<'_> {
 #[inline]
 #[must_use]
 pub(crate) fn is_name<const N: usize>(name: &[u8], known: &[u8; N]) -> bool {
+    // Most names of the right length are told apart by their first letter.
     match <&[u8; N]>::try_from(name) {
-        Ok(name) => name.iter().zip(known).fold(true, |same, (byte, known)| same & (byte | 0x20 == *known)),
-        Err(_) => false,
+        Ok(name) if name[0] | 0x20 == known[0] => {
+            name.iter().zip(known).fold(true, |same, (byte, known)| same & (byte | 0x20 == *known))
+        }
+        _ => false,
     }
 }
 
 impl Place {
     /// Reads one line from the start of `rest`, which lies at `at` in its head. `None`: it is not whole.
-    #[inline]
+    #[inline(always)]
     fn read(rest: &[u8], at: usize) -> Result<Option<Self>, Violation> {
         let name_end = token::end_of_token(rest);
         match rest.get(name_end) {
@@ -132,31 +152,25 @@ impl Place {
         if !ends_line(rest, text_end)? {
             return Ok(None);
         }
-        let is_space = |at: usize| matches!(rest[at], b' ' | b'\t');
-        let (mut start, mut end) = (name_end + 1, text_end);
-        while start < end && is_space(start) {
-            start += 1;
+        let mut value = &rest[name_end + 1..text_end];
+        while let [b' ' | b'\t', inner @ ..] = value {
+            value = inner;
         }
-        while start < end && is_space(end - 1) {
-            end -= 1;
+        let start = text_end - value.len();
+        while let [inner @ .., b' ' | b'\t'] = value {
+            value = inner;
         }
-        let place = |offset: usize| offset_in_head(at + offset);
+        let end = start + value.len();
+        let line_end = u32::try_from(at + text_end + 2).expect("a head is limited to far less than 4 GiB");
+        #[expect(clippy::cast_possible_truncation, reason = "none lies behind the end of the line, which fits")]
+        let place = |offset: usize| (at + offset) as u32;
         Ok(Some(Self {
             start: place(0),
             name_end: place(name_end),
             value_start: place(start),
             value_end: place(end),
-            end: place(text_end + 2),
+            end: line_end,
         }))
-    }
-
-    #[inline]
-    fn field<'a>(&self, bytes: &'a [u8]) -> Field<'a> {
-        Field {
-            name: &bytes[self.start as usize..self.name_end as usize],
-            value: &bytes[self.value_start as usize..self.value_end as usize],
-            line: &bytes[self.start as usize..self.end as usize],
-        }
     }
 }
 
@@ -262,7 +276,7 @@ impl HeadReader {
 /// Checks one line of a trailer section, CRLF included, and gives its name.
 pub(super) fn trailer_name(line: &[u8]) -> Result<&[u8], Violation> {
     match Place::read(line, 0)? {
-        Some(place) if place.end as usize == line.len() => Ok(place.field(line).name),
+        Some(place) if place.end as usize == line.len() => Ok(Field { head: line, place }.name()),
         _ => Err(Violation::BareLineFeed),
     }
 }
@@ -270,10 +284,6 @@ pub(super) fn trailer_name(line: &[u8]) -> Result<&[u8], Violation> {
 /// The members of a comma-separated list (RFC 9110 section 5.6.1), empty ones left out.
 pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
-}
-
-fn offset_in_head(offset: usize) -> u32 {
-    u32::try_from(offset).expect("a head is limited to far less than 4 GiB")
 }
 
 #[cfg(test)]
@@ -292,7 +302,7 @@ mod tests {
     #[test]
     fn lines_keep_order_case_and_bytes() {
         let fields = parse("Cookie: a\r\nX-b:\t c \r\ncookie:b\r\nempty:\r\n\r\n").expect("valid");
-        let seen: Vec<_> = fields.iter().map(|f| (f.name, f.value, f.line)).collect();
+        let seen: Vec<_> = fields.iter().map(|f| (f.name(), f.value(), f.line())).collect();
         assert_eq!(
             seen,
             [

@@ -21,6 +21,7 @@ pub(super) struct Facts {
     pub(super) framing: Framing,
     pub(super) keep_alive: bool,
     pub(super) expects_continue: bool,
+    pub(super) names_fields: bool,
 }
 
 pub(super) fn of_request(fields: &Fields, version: Version) -> Result<Facts, Violation> {
@@ -34,7 +35,7 @@ pub(super) fn of_request(fields: &Fields, version: Version) -> Result<Facts, Vio
     // A client of HTTP/1.0 cannot understand an interim answer (RFC 9110 section 10.1.1).
     let has_body = !matches!(framing, Framing::None | Framing::Length(0));
     let expects_continue = found.expects_continue && version == Version::Http11 && has_body;
-    Ok(Facts { framing, keep_alive: found.keep_alive(version), expects_continue })
+    Ok(Facts { framing, keep_alive: found.keep_alive(version), expects_continue, names_fields: found.names_fields })
 }
 
 pub(super) fn of_response(fields: &Fields, version: Version, status: u16, to_head: bool) -> Result<Facts, Violation> {
@@ -46,7 +47,7 @@ pub(super) fn of_response(fields: &Fields, version: Version, status: u16, to_hea
         stated.unwrap_or(Framing::UntilClose)
     };
     let keep_alive = found.keep_alive(version) && framing != Framing::UntilClose;
-    Ok(Facts { framing, keep_alive, expects_continue: false })
+    Ok(Facts { framing, keep_alive, expects_continue: false, names_fields: found.names_fields })
 }
 
 /// What one pass over the fields finds.
@@ -58,6 +59,7 @@ struct Found {
     close: bool,
     stays: bool,
     expects_continue: bool,
+    names_fields: bool,
 }
 
 impl Found {
@@ -65,33 +67,36 @@ impl Found {
         let mut found = Self::default();
         for field in fields.iter() {
             // The length of the name tells nearly all other fields apart at once.
-            match field.name.len() {
+            match field.name().len() {
                 4 if field.is(b"host") => {
                     found.hosts += 1;
-                    if !token::is_authority(field.value) {
+                    if !token::is_authority(field.value()) {
                         return Err(Violation::BadHost);
                     }
                 }
                 6 if field.is(b"expect") => {
-                    found.expects_continue |= field.value.eq_ignore_ascii_case(b"100-continue");
+                    found.expects_continue |= field.value().eq_ignore_ascii_case(b"100-continue");
                 }
                 10 if field.is(b"connection") => {
-                    for option in super::fields::list(field.value) {
-                        found.close |= option.eq_ignore_ascii_case(b"close");
-                        found.stays |= option.eq_ignore_ascii_case(b"keep-alive");
+                    for option in super::fields::list(field.value()) {
+                        let closes = option.eq_ignore_ascii_case(b"close");
+                        let stays = option.eq_ignore_ascii_case(b"keep-alive");
+                        found.close |= closes;
+                        found.stays |= stays;
+                        found.names_fields |= !closes && !stays;
                     }
                 }
                 14 if field.is(b"content-length") => {
                     if found.length.is_some() {
                         return Err(Violation::RepeatedLength);
                     }
-                    found.length = Some(length(field.value)?);
+                    found.length = Some(length(field.value())?);
                 }
                 17 if field.is(b"transfer-encoding") => {
                     if version == Version::Http10 {
                         return Err(Violation::CodingInHttp10);
                     }
-                    if found.chunked || !field.value.eq_ignore_ascii_case(b"chunked") {
+                    if found.chunked || !field.value().eq_ignore_ascii_case(b"chunked") {
                         return Err(Violation::BadCoding);
                     }
                     found.chunked = true;

@@ -20,6 +20,8 @@ pub struct RequestHead {
     pub keep_alive: bool,
     /// Whether the client waits for `100 Continue` before it sends the body (RFC 9110 section 10.1.1).
     pub expects_continue: bool,
+    /// Whether `Connection` names fields of this head, which then belong to one connection (RFC 9110 section 7.6.1).
+    pub names_fields: bool,
     method_end: usize,
     target_end: usize,
 }
@@ -100,6 +102,7 @@ impl RequestHead {
             framing: facts.framing,
             keep_alive: facts.keep_alive,
             expects_continue: facts.expects_continue,
+            names_fields: facts.names_fields,
             method_end: line.method_end,
             target_end: line.target_end,
         };

@@ -2,7 +2,7 @@
 
 use super::body::{Body, Trailers};
 use super::fields::HeadReader;
-use super::framing::{self, Framing};
+use super::framing::{self, Facts, Framing};
 use super::{Fields, Limits, RequestHead, Version, Violation, token};
 
 /// The head of one answer, interim ones included, checked as a whole.
@@ -18,6 +18,8 @@ pub struct ResponseHead {
     pub framing: Framing,
     /// Whether the upstream lets the connection go on after this exchange (RFC 9112 section 9.3).
     pub keep_alive: bool,
+    /// Whether `Connection` names fields of this head, which then belong to one connection (RFC 9110 section 7.6.1).
+    pub names_fields: bool,
     line_end: usize,
 }
 
@@ -83,8 +85,8 @@ impl StatusLine {
 impl ResponseHead {
     fn new(line: StatusLine, fields: Fields, to_head: bool) -> Result<Self, Violation> {
         let StatusLine { version, status, end } = line;
-        let facts = framing::of_response(&fields, version, status, to_head)?;
-        Ok(Self { fields, version, status, framing: facts.framing, keep_alive: facts.keep_alive, line_end: end })
+        let Facts { framing, keep_alive, names_fields, .. } = framing::of_response(&fields, version, status, to_head)?;
+        Ok(Self { fields, version, status, framing, keep_alive, names_fields, line_end: end })
     }
 
     /// The reason phrase as it came; often empty.

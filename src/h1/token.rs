@@ -39,12 +39,36 @@ pub fn check_text(bytes: &[u8]) -> Result<(), Violation> {
 #[inline]
 #[must_use]
 pub(super) fn end_of_token(bytes: &[u8]) -> usize {
-    // Four bytes at a time: most names are longer than that.
-    let (blocks, _) = bytes.as_chunks::<4>();
-    let whole =
-        blocks.iter().take_while(|block| block.iter().fold(true, |all, &byte| all & is_token_byte(byte))).count();
-    let rest = &bytes[whole * 4..];
-    whole * 4 + rest.iter().position(|&byte| !is_token_byte(byte)).unwrap_or(rest.len())
+    let mut at = 0;
+    while let Some(word) = bytes[at..].first_chunk() {
+        let plain = leading_plain(*word);
+        at += plain;
+        match plain {
+            8 => {}
+            _ if is_token_byte(bytes[at]) => at += 1,
+            _ => return at,
+        }
+    }
+    let rest = &bytes[at..];
+    at + rest.iter().position(|&byte| !is_token_byte(byte)).unwrap_or(rest.len())
+}
+
+/// How many of the first bytes are letters, digits or hyphens, of which nearly all names are made: eight looked at in
+/// one go.
+#[inline]
+fn leading_plain(word: [u8; 8]) -> usize {
+    // To a byte below 0x80, adding 0x80 - n carries into its highest bit if the byte is n or more.
+    const fn at_least(byte: u8) -> u64 {
+        u64::from_ne_bytes([0x80 - byte; 8])
+    }
+    let word = u64::from_le_bytes(word);
+    let ascii = word & !HIGH;
+    let lower = ascii | (ONES * 0x20);
+    let letter = lower.wrapping_add(at_least(b'a')) & !lower.wrapping_add(at_least(b'z' + 1));
+    let digit = ascii.wrapping_add(at_least(b'0')) & !ascii.wrapping_add(at_least(b'9' + 1));
+    let hyphen = !(ascii ^ u64::from_ne_bytes([b'-'; 8])).wrapping_add(at_least(1));
+    let other = !((letter | digit | hyphen) & !word) & HIGH;
+    other.trailing_zeros() as usize / 8
 }
 
 /// Where text ends: the place of the first control character at or after `from`, tabs not counted. `None`: there is
@@ -65,8 +89,6 @@ pub(super) fn end_of_text(bytes: &[u8], from: usize) -> Option<usize> {
 /// The place of the first byte below space, or DEL; eight bytes at a time.
 #[inline]
 fn first_control(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGH: u64 = ONES << 7;
     const SPACES: u64 = ONES * b' ' as u64;
     const DELETES: u64 = ONES * 0x7f;
 
@@ -125,6 +147,10 @@ fn is_port(port: &[u8]) -> bool {
         && port.iter().all(u8::is_ascii_digit)
         && port.iter().fold(0_u32, |sum, &digit| sum * 10 + u32::from(digit - b'0')) <= 65_535
 }
+
+/// Eight bytes of 1, and the highest bit of each of eight bytes.
+const ONES: u64 = u64::from_ne_bytes([1; 8]);
+const HIGH: u64 = ONES << 7;
 
 #[inline]
 fn is_forbidden_in_text(byte: u8) -> bool {
@@ -185,6 +211,8 @@ mod tests {
                 let mut bytes = vec![b'a'; length];
                 bytes.push(byte);
                 bytes.extend_from_slice(b"b\xc3\xa9\x80\x7f\n\x01");
+                assert_eq!(end_of_token(&bytes), bytes.iter().position(|&byte| !is_token_byte(byte)).expect("there"));
+                bytes.iter_mut().step_by(3).for_each(|byte| *byte = if *byte == b'a' { b'-' } else { *byte });
                 assert_eq!(end_of_token(&bytes), bytes.iter().position(|&byte| !is_token_byte(byte)).expect("there"));
                 let is_control = |&byte: &u8| byte < b' ' || byte == 0x7f;
                 assert_eq!(first_control(&bytes), bytes.iter().position(is_control), "{bytes:?}");

@@ -15,12 +15,12 @@ pub struct Said {
 /// Writes the head of an answer as it goes to the client: all lines as they came, but for those of the connection.
 pub fn write_answer(head: &ResponseHead, said: Said, out: &mut Vec<u8>) {
     encode::status_line(head.status, head.reason(), out);
-    let named = Named::of(&head.fields);
+    let named = Named::of(&head.fields, head.names_fields);
     let (mut chunked_written, mut run) = (false, 0);
     for (number, field) in head.fields.iter().enumerate() {
-        let is_coding = field.name.len() == 17 && field.is(b"transfer-encoding");
-        let passes = !(hop::is_hop_by_hop(field.name)
-            || named.has(field.name)
+        let is_coding = field.name().len() == 17 && field.is(b"transfer-encoding");
+        let passes = !(hop::is_hop_by_hop(field.name())
+            || named.has(field.name())
             || is_misleading_length(head, &field)
             || (!said.chunked && field.is(b"trailer")));
         if !passes {
@@ -29,7 +29,7 @@ pub fn write_answer(head: &ResponseHead, said: Said, out: &mut Vec<u8>) {
             run = number + 1;
         }
         if is_coding && said.chunked {
-            encode::name(field.name, out);
+            encode::name(field.name(), out);
             out.extend_from_slice(b"chunked\r\n");
             chunked_written = true;
         }
@@ -46,7 +46,7 @@ pub fn write_answer(head: &ResponseHead, said: Said, out: &mut Vec<u8>) {
 
 /// A 204 has no body; a length that says otherwise makes some clients wait for one (RFC 9110 section 8.6).
 fn is_misleading_length(head: &ResponseHead, field: &Field<'_>) -> bool {
-    head.status == 204 && field.is(b"content-length") && field.value.iter().any(|&digit| digit != b'0')
+    head.status == 204 && field.is(b"content-length") && field.value().iter().any(|&digit| digit != b'0')
 }
 
 #[cfg(test)]

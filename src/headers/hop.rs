@@ -21,7 +21,11 @@ pub fn is_hop_by_hop(name: &[u8]) -> bool {
 pub(super) struct Named<'a>(Vec<&'a [u8]>);
 
 impl<'a> Named<'a> {
-    pub(super) fn of(fields: &'a Fields) -> Self {
+    /// Those of these fields, if their head is known to have any.
+    pub(super) fn of(fields: &'a Fields, are_there: bool) -> Self {
+        if !are_there {
+            return Self(Vec::new());
+        }
         let is_plain =
             |option: &[u8]| option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close");
         Self(fields.connection_options().filter(|option| !is_plain(option)).collect())

@@ -64,11 +64,11 @@ impl Policy {
         out.push(b' ');
         out.extend_from_slice(to.target);
         out.extend_from_slice(b" HTTP/1.1\r\n");
-        let named = Named::of(&head.fields);
+        let named = Named::of(&head.fields, head.names_fields);
         let mut writer = Writer { policy: self, to, head, out, named, met: 0, host_written: false, run: 0 };
         for (number, field) in head.fields.iter().enumerate() {
             if let Some(action) = writer.field(number, &field) {
-                note(field.name, action);
+                note(field.name(), action);
             }
         }
         writer.end_run(head.fields.len());
@@ -117,7 +117,7 @@ struct Writer<'a> {
 impl Writer<'_> {
     /// Writes what becomes of one of the client's lines. `None`: not a matter of policy.
     fn field(&mut self, number: usize, field: &Field<'_>) -> Option<Action> {
-        let name = field.name;
+        let name = field.name();
         match name.len() {
             4 if field.is(b"host") => {
                 self.end_run(number);
@@ -126,7 +126,7 @@ impl Writer<'_> {
                 }
                 None
             }
-            6 if field.is(b"expect") && field.value.eq_ignore_ascii_case(b"100-continue") => {
+            6 if field.is(b"expect") && field.value().eq_ignore_ascii_case(b"100-continue") => {
                 self.end_run(number);
                 Some(Action::Dropped(Rule::Expect))
             }
@@ -136,7 +136,7 @@ impl Writer<'_> {
             }
             14 if field.is(b"content-length") => {
                 // Leading zeros are one more thing that parsers read in different ways.
-                if let (Framing::Length(length), [b'0', _, ..]) = (self.head.framing, field.value) {
+                if let (Framing::Length(length), [b'0', _, ..]) = (self.head.framing, field.value()) {
                     self.end_run(number);
                     encode::name(name, self.out);
                     encode::decimal(length, self.out);

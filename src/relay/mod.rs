@@ -377,7 +377,7 @@ impl Answers {
 fn early_hints(head: &ResponseHead, out: &mut Vec<u8>) {
     encode::status_line(head.status, head.reason(), out);
     for field in head.fields.iter().filter(|field| field.is(b"link")) {
-        out.extend_from_slice(field.line);
+        out.extend_from_slice(field.line());
     }
     out.extend_from_slice(b"\r\n");
 }

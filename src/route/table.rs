@@ -1,7 +1,6 @@
 //! The routes by their keys.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use percent_encoding::percent_decode;
 
@@ -11,7 +10,8 @@ use super::BasePath;
 #[derive(Debug, Clone, Default)]
 pub struct Table {
     base_path: BasePath,
-    keys: HashMap<Box<[u8]>, usize>,
+    /// In order, so that they can be searched: few enough for that to be cheaper than to hash one.
+    keys: Vec<(Box<[u8]>, usize)>,
 }
 
 /// What a path asks for.
@@ -50,12 +50,15 @@ impl Table {
     /// An empty table under this path.
     #[must_use]
     pub fn new(base_path: BasePath) -> Self {
-        Self { base_path, keys: HashMap::new() }
+        Self { base_path, keys: Vec::new() }
     }
 
     /// Adds a route.
     pub fn add(&mut self, key: &str, number: usize) {
-        self.keys.insert(key.as_bytes().into(), number);
+        match self.place(key.as_bytes()) {
+            Ok(place) => self.keys[place].1 = number,
+            Err(place) => self.keys.insert(place, (key.as_bytes().into(), number)),
+        }
     }
 
     /// The prefix under which the routes are served.
@@ -86,7 +89,12 @@ impl Table {
 
     fn find(&self, segment: &[u8]) -> Option<usize> {
         let key: Cow<'_, [u8]> = percent_decode(segment).into();
-        self.keys.get(&*key).copied()
+        self.place(&key).ok().map(|place| self.keys[place].1)
+    }
+
+    /// Where a key is, or where it would be.
+    fn place(&self, key: &[u8]) -> Result<usize, usize> {
+        self.keys.binary_search_by(|(known, _)| known.len().cmp(&key.len()).then_with(|| (**known).cmp(key)))
     }
 }
 

@@ -86,7 +86,7 @@ fn stricter_there(bytes: &[u8]) -> Option<&'static str> {
 
 fn ours_fields(fields: &Fields) -> Vec<(String, Vec<u8>)> {
     let lower = |name: &[u8]| String::from_utf8_lossy(name).to_ascii_lowercase();
-    grouped(fields.iter().map(|field| (lower(field.name), field.value.to_vec())).collect())
+    grouped(fields.iter().map(|field| (lower(field.name()), field.value().to_vec())).collect())
 }
 
 fn hypers_fields(fields: &HeaderMap) -> Vec<(String, Vec<u8>)> {
