@@ -44,6 +44,12 @@ impl Deadline {
 pub struct Now(Option<Instant>);
 
 impl Now {
+    /// The time of this turn, which somebody has already asked for.
+    #[must_use]
+    pub fn known(now: Instant) -> Self {
+        Self(Some(now))
+    }
+
     /// The time of this turn.
     pub fn get(&mut self) -> Instant {
         *self.0.get_or_insert_with(Instant::now)

@@ -1,7 +1,7 @@
 //! The driver: starts each peer in turn, puts the same load on it, and sets the figures side by side.
 //!
 //! The proxy has one core to itself; the fake upstream and the load share the other. Machines drift, so peers are
-//! interleaved in rounds and the ratios are those of medians within one run.
+//! interleaved in rounds, and a ratio is the median of the rounds' own ratios.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader};
@@ -197,7 +197,11 @@ fn print(kind: Kind, peers: &[Peer], rows: &[Row]) {
             value if value.is_finite() && value > 0.0 => format!("{value:.places$}"),
             _ => String::new(),
         };
-        let ratio = |values: &[f64], base: &[f64]| figure(median(values) / median(base), 2);
+        // Machines drift: each figure is set against that of the same round.
+        let ratio = |values: &[f64], base: &[f64]| {
+            let ratios: Vec<f64> = values.iter().zip(base).map(|(value, base)| value / base).collect();
+            figure(median(&ratios), 2)
+        };
         println!(
             "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
             peer.name(),

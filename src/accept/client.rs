@@ -33,6 +33,8 @@ pub struct Client {
     pub deadline: Deadline,
     /// Who is at the other end.
     pub peer: SocketAddr,
+    /// When it became idle, if somebody has just asked the clock.
+    pub rests_since: Option<Instant>,
     ticket: Ticket,
     _seat: Seat,
 }
@@ -56,7 +58,14 @@ impl Client {
         let _ = tcp.set_nodelay(true);
         let probes = TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY);
         let _ = SockRef::from(&tcp).set_tcp_keepalive(&probes);
-        Self { wire: Wire::new(Stream::Tcp(tcp)), deadline: Deadline::default(), peer, ticket, _seat: seat }
+        Self {
+            wire: Wire::new(Stream::Tcp(tcp)),
+            deadline: Deadline::default(),
+            peer,
+            rests_since: None,
+            ticket,
+            _seat: seat,
+        }
     }
 
     /// How far the end of the program has come.
@@ -71,7 +80,7 @@ impl Client {
     /// Why there is none.
     pub async fn next_request(&mut self, limits: &Limits) -> Result<RequestHead, NoRequest> {
         let mut reader = RequestReader::default();
-        let (mut waiting_since, mut head_since) = (None, None);
+        let (mut waiting_since, mut head_since) = (self.rests_since.take(), None);
         let mut has_begun = false;
         let head = poll_fn(|cx| {
             loop {

@@ -235,28 +235,11 @@ impl HeadReader {
         if self.searched > self.at && memchr(b'\n', &bytes[self.searched..]).is_none() {
             return self.wait(bytes, limits);
         }
-        loop {
-            let rest = &bytes[self.at..];
-            match rest {
-                [b'\r', b'\n', ..] => break,
-                [] | [b'\r'] => return self.wait(bytes, limits),
-                _ => {}
-            }
-            let place = match Place::read(rest, self.at) {
-                Ok(Some(place)) => place,
-                Ok(None) => return self.wait(bytes, limits),
-                // However a line arrives, it is judged when it is whole.
-                Err(_) if memchr(b'\n', rest).is_none() => return self.wait(bytes, limits),
-                Err(violation) => return Err(violation),
-            };
-            if self.index.len() == limits.max_fields {
-                return Err(Violation::TooManyFields);
-            }
-            self.at = place.end as usize;
-            if self.at > limits.max_head {
-                return Err(Violation::HeadTooLong);
-            }
-            self.index.push(place);
+        let mut index = std::mem::take(&mut self.index);
+        let is_whole = read_lines(bytes, &mut self.at, &mut index, limits)?;
+        if !is_whole {
+            self.index = index;
+            return self.wait(bytes, limits);
         }
         let length = self.at + 2;
         if length > limits.max_head {
@@ -264,12 +247,40 @@ impl HeadReader {
         }
         let mut head = stock::take_bytes();
         head.extend_from_slice(&bytes[..length]);
-        Ok(Some((Fields { bytes: head, index: std::mem::take(&mut self.index) }, length)))
+        Ok(Some((Fields { bytes: head, index }, length)))
     }
 
     fn wait<T>(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<T>, Violation> {
         self.searched = bytes.len();
         if bytes.len() >= limits.max_head { Err(Violation::HeadTooLong) } else { Ok(None) }
+    }
+}
+
+/// Reads the lines from `at` on that are whole, and moves `at` behind them. Whether the empty line was among them,
+/// which ends a head.
+fn read_lines(bytes: &[u8], at: &mut usize, index: &mut Vec<Place>, limits: &Limits) -> Result<bool, Violation> {
+    loop {
+        let rest = &bytes[*at..];
+        match rest {
+            [b'\r', b'\n', ..] => return Ok(true),
+            [] | [b'\r'] => return Ok(false),
+            _ => {}
+        }
+        let place = match Place::read(rest, *at) {
+            Ok(Some(place)) => place,
+            Ok(None) => return Ok(false),
+            // However a line arrives, it is judged when it is whole.
+            Err(_) if memchr(b'\n', rest).is_none() => return Ok(false),
+            Err(violation) => return Err(violation),
+        };
+        if index.len() == limits.max_fields {
+            return Err(Violation::TooManyFields);
+        }
+        *at = place.end as usize;
+        if *at > limits.max_head {
+            return Err(Violation::HeadTooLong);
+        }
+        index.push(place);
     }
 }
 

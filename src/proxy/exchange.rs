@@ -21,6 +21,8 @@ pub(super) struct Exchange {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) record: Record,
     pub(super) began: Instant,
+    /// When the last byte of its answer had been written.
+    pub(super) ended_at: Option<Instant>,
     /// Whether its answer has no body.
     pub(super) to_head: bool,
     /// Whether it does no harm to ask twice (RFC 9110 section 9.2.2).
@@ -92,7 +94,7 @@ impl Exchange {
         let request_left = if has_body { Left::Body } else { Left::Nothing };
         let to_head = h1::is_to_head(head);
         let is_idempotent = matches!(head.method(), b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE");
-        Self { snapshot, record, began, to_head, is_idempotent, request_left, is_told: false }
+        Self { snapshot, record, began, ended_at: None, to_head, is_idempotent, request_left, is_told: false }
     }
 
     /// Station `route`.

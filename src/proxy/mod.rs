@@ -79,7 +79,7 @@ pub async fn serve(mut client: Client, worker: Rc<Worker>) {
     loop {
         let accept = worker.live.current().accept;
         let after = match client.next_request(&accept).await {
-            Ok(head) => handle(&mut client, head, &worker).await,
+            Ok(mut head) => handle(&mut client, &mut head, &worker).await,
             Err(NoRequest::Over) => return,
             Err(NoRequest::Bad(violation)) => refuse(&mut client, &worker, violation.into()).await,
             Err(NoRequest::TooSlow) => refuse(&mut client, &worker, Error::new(Kind::RequestTimeout)).await,
@@ -95,16 +95,18 @@ pub async fn serve(mut client: Client, worker: Rc<Worker>) {
 }
 
 /// Carries one request to its end, whatever that is.
-async fn handle(client: &mut Client, mut head: RequestHead, worker: &Worker) -> After {
+async fn handle(client: &mut Client, head: &mut RequestHead, worker: &Worker) -> After {
     let began = Instant::now();
     let snapshot = worker.snapshot();
     let record = worker.record(&snapshot, client, began);
-    let mut exchange = Exchange::new(snapshot, record, began, &head);
-    match walk(&mut exchange, client, &mut head, worker).await {
+    let mut exchange = Exchange::new(snapshot, record, began, head);
+    let after = match walk(&mut exchange, client, head, worker).await {
         Ok(after) => after,
-        Err(Failure::Answer(error)) => reply::error(&mut exchange, client, &head, &error).await,
+        Err(Failure::Answer(error)) => reply::error(&mut exchange, client, head, &error).await,
         Err(Failure::ClientGone) => exchange.ends(End::ClientGone, After::Cut),
-    }
+    };
+    client.rests_since = exchange.ended_at;
+    after
 }
 
 /// The way of a request. Between the second and the third line there will be `admit`, between the third and the
@@ -126,7 +128,9 @@ async fn walk(
     let answered = attempt::answer_head(&mut relay, worker.upstreams(), &forward.key, exchange.is_idempotent).await;
     exchange.note_request(&relay);
     let (upstream, answer) = answered?;
-    Ok(respond::carry(exchange, relay, head, worker, &forward.key, upstream, answer).await)
+    let mut plan = respond::plan(exchange, &relay, head, worker, &answer);
+    drop(answer);
+    Ok(respond::carry(exchange, &mut relay, worker, &forward.key, upstream, &mut plan).await)
 }
 
 /// Answers what is no request.

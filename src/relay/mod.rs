@@ -65,6 +65,8 @@ pub struct Relay<'a> {
     timeouts: Timeouts,
     client_limits: ClientLimits,
     began: Instant,
+    /// The time of the turn in which the relay was made: while that goes on, the clock need not be asked again.
+    first_turn: Now,
     total_at: Option<Instant>,
 }
 
@@ -104,6 +106,7 @@ impl<'a> Relay<'a> {
             timeouts,
             client_limits,
             began: nature.began,
+            first_turn: Now::known(nature.began),
             total_at: timeouts.total.map(|total| nature.began + total),
         }
     }
@@ -114,6 +117,7 @@ impl<'a> Relay<'a> {
     /// [`Break::ClientGone`], and [`Break::Timeout`] with [`Limit::Connect`] or [`Limit::Total`].
     pub async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Break> {
         let mut work = pin!(work);
+        self.first_turn = Now::default();
         let connect_at = self.timeouts.connect.map(|connect| Instant::now() + connect);
         let total_at = self.total_at;
         poll_fn(|cx| {
@@ -141,7 +145,7 @@ impl<'a> Relay<'a> {
         }
         let mut answers = Answers { reader: ResponseReader::default(), interim: 0, interim_bytes: 0 };
         poll_fn(|cx| {
-            let now = &mut Now::default();
+            let now = &mut std::mem::take(&mut self.first_turn);
             self.poll_request(cx, now, upstream)?;
             if !keeps_request {
                 self.request.forget();

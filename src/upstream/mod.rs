@@ -49,11 +49,11 @@ impl Upstreams {
         Box::pin(dial::dial(&self.resolver, key)).await
     }
 
-    /// Keeps a connection on which nothing is under way, for so long.
-    pub fn keep(&self, key: &Arc<Key>, wire: Wire, limit: Duration) {
+    /// Keeps a connection on which nothing is under way, until then.
+    pub fn keep(&self, key: &Arc<Key>, wire: Wire, until: Instant) {
         let mut pool = self.pool.borrow_mut();
         let was_empty = pool.is_empty();
-        pool.put(key, wire, Instant::now() + limit);
+        pool.put(key, wire, until);
         if was_empty {
             self.filled.notify_one();
         }
