@@ -21,7 +21,10 @@ pub struct Flow {
     max_payload: Option<u64>,
     /// How many of the first bytes of the source's input are checked and wait to be written.
     passing: usize,
+    /// The body is over.
     ended: bool,
+    /// All of it has left, also what a TLS session had kept for a while.
+    finished: bool,
     /// Whether anything went out that is not in `out` any more.
     streamed: bool,
     waits_for: Side,
@@ -64,6 +67,7 @@ impl Flow {
             max_payload: None,
             passing: 0,
             ended: false,
+            finished: false,
             streamed: false,
             waits_for: Side::Source,
             waits_since: None,
@@ -130,7 +134,9 @@ impl Flow {
                 continue;
             }
             if self.ended {
-                return sink.poll_flush(cx).map_err(Broken::Sink);
+                ready!(sink.poll_flush(cx)).map_err(Broken::Sink)?;
+                self.finished = true;
+                return Poll::Ready(Ok(()));
             }
             match self.step(source)? {
                 Step::Pass(_) | Step::Skip(_) => {}
@@ -150,10 +156,10 @@ impl Flow {
         }
     }
 
-    /// Whether all of the body is written.
+    /// Whether all of the body is written, and nothing of it waits inside the sink.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.ended && self.out.is_empty() && self.passing == 0
+        self.finished
     }
 
     /// Whether all of the body has been taken out of the source's input.
@@ -178,7 +184,7 @@ impl Flow {
     /// [`Flow::is_untouched`] allows.
     pub fn rewind(&mut self) {
         self.out.rewind();
-        self.ended = false;
+        (self.ended, self.finished) = (false, false);
         self.progress();
     }
 

@@ -1,11 +1,25 @@
 //! TLS to upstreams: whom we trust, and sessions that are taken up again.
 
-use std::sync::Mutex;
+use std::future::{Future, poll_fn};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::pin::pin;
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::thread;
 
+use aqueduct::deadline::Deadline;
+use aqueduct::h1::{Limits, RequestReader};
+use aqueduct::relay::{ClientLimits, Flow, Nature, Outbox, Relay, Timeouts};
+use aqueduct::wire::{Stream, Wire};
+use rustls::pki_types::{PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use serde_json::json;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::Instant;
 
-use crate::support::{Proxy, TlsUpstream, write_private};
+use crate::support::{PATIENCE, Proxy, TlsUpstream, write_private};
 
 const GET: &str = "GET /a/x HTTP/1.1\r\nHost: p\r\n\r\n";
 
@@ -131,4 +145,65 @@ fn a_reload_that_changes_no_trust_keeps_sessions() {
     proxy.says("Configuration reloaded.");
     proxy.client().ask(GET);
     assert_eq!([(); 2].map(|()| upstream.session().is_resumed), [false, true]);
+}
+
+/// What a session still holds when the last byte of a request has been given to it has to be sent all the same. Seen
+/// as uploads that never ended, on a busy machine.
+#[tokio::test]
+async fn the_last_bytes_of_an_upload_leave_the_session() {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let key = PrivateKeyDer::try_from(certified.signing_key.serialize_der()).expect("a key");
+    let chain = vec![certified.cert.der().clone()];
+    let server = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).expect("good");
+    let mut roots = RootCertStore::empty();
+    roots.add(certified.cert.der().clone()).expect("a certificate");
+    let client = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let (go, gone) = channel();
+    let request = [&b"POST / HTTP/1.1\r\n\r\n"[..], &[b'x'; 60_000]].concat();
+    let length = request.len();
+    let reading = thread::spawn(move || {
+        let (mut tcp, _) = listener.accept().expect("a connection");
+        let mut session = ServerConnection::new(Arc::new(server)).expect("good");
+        session.complete_io(&mut tcp).expect("a handshake");
+        gone.recv().expect("a word");
+        let mut stream = StreamOwned::new(session, tcp);
+        stream.read_exact(&mut vec![0; length]).expect("the whole request");
+        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").expect("a proxy");
+    });
+
+    let socket = TcpSocket::new_v4().expect("a socket");
+    // So little that the session has to keep most of the request to itself.
+    socket.set_send_buffer_size(4096).expect("a size");
+    let tcp = socket.connect(address).await.expect("a connection");
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(client));
+    let tls = connector.connect(ServerName::try_from("localhost").expect("a name"), tcp).await.expect("a session");
+    let mut upstream = Wire::new(Stream::Tls(Box::new(tls.into())));
+
+    let clients = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let _client = std::net::TcpStream::connect(clients.local_addr().expect("bound")).expect("a connection");
+    let (accepted, _) = clients.accept().expect("a connection");
+    accepted.set_nonblocking(true).expect("a socket");
+    let mut client = Wire::new(Stream::Tcp(TcpStream::from_std(accepted).expect("a socket")));
+
+    let mut deadline = Deadline::default();
+    let head = RequestReader::default().read(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", &Limits::REQUEST);
+    let body = head.expect("good").expect("whole").0.body();
+    let nature = Nature { to_head: false, expects_continue: false, understands_interim: true, began: Instant::now() };
+    let timeouts = Timeouts { connect: None, first_byte: None, idle: None, total: None };
+    let limits = ClientLimits { body_timeout: None, write_timeout: None, max_body: None };
+    let flow = Flow::new(Outbox::new(request), body);
+    let mut relay = Relay::new(&mut client, &mut deadline, flow, nature, timeouts, limits);
+    let mut answer = pin!(relay.answer_head(&mut upstream, false));
+    poll_fn(|cx| {
+        assert!(answer.as_mut().poll(cx).is_pending(), "nobody has read the request");
+        Poll::Ready(())
+    })
+    .await;
+    go.send(()).expect("a reader");
+    let answer = tokio::time::timeout(PATIENCE, answer).await.expect("in time").expect("an answer");
+    assert_eq!(answer.status, 204);
+    reading.join().expect("no panic");
 }
