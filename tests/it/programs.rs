@@ -21,7 +21,10 @@ fn the_official_sdks_over_a_plain_upstream() {
     let proxy = Proxy::start(&json!({"force_header_overwrite": true, "routes": providers(&url)}));
     let said = python("sdks.py", &[&format!("http://{}", proxy.address())]);
     assert!(said.ends_with("all ok\n"), "{said}");
-    assert!(proxy.log().iter().all(|line| line["end"] == "done" || line["status"] == 404));
+    // An SDK may leave after the last event, before the end of the stream has been told to it.
+    let is_good = |line: &Value| line["status"] == 404 || line["end"] == "done" || line["end"] == "client_gone";
+    let log = proxy.log();
+    assert!(log.iter().all(is_good), "{log:?}");
 }
 
 #[test]
