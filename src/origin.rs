@@ -115,7 +115,8 @@ impl Origin {
         let port = match port.strip_prefix(':') {
             None if port.is_empty() => scheme.default_port(),
             Some("") => scheme.default_port(),
-            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            // More digits than a port can have would be zeros, and stand in `Host`, where servers refuse them.
+            Some(digits) if digits.len() <= 5 && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
                 digits.parse().ok().filter(|&port| port > 0).ok_or(BadAuthority::BadPort)?
             }
             _ => return Err(BadAuthority::BadPort),
@@ -183,6 +184,7 @@ mod tests {
             ("h:0", BadAuthority::BadPort),
             ("h:65536", BadAuthority::BadPort),
             ("h:+1", BadAuthority::BadPort),
+            ("h:000080", BadAuthority::BadPort),
             ("h:1:2", BadAuthority::BadPort),
             ("[::1]8", BadAuthority::BadPort),
             ("[::1", BadAuthority::BadHost),
