@@ -52,6 +52,14 @@ impl Client {
         self.messages.some().expect("some bytes")
     }
 
+    /// Reads a body until this has come.
+    pub(crate) fn hears(&mut self, word: &str) {
+        let mut seen = Vec::new();
+        while !String::from_utf8_lossy(&seen).contains(word) {
+            seen.extend(self.some());
+        }
+    }
+
     /// Whatever has been read beyond the last answer.
     pub(crate) fn unused(&self) -> &[u8] {
         self.messages.unused()
