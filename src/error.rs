@@ -23,6 +23,8 @@ pub enum Kind {
     RouteNotFound,
     /// The route lacks its `target_url`.
     RouteMisconfigured,
+    /// The route goes through an upstream proxy, which is not supported.
+    RouteNeedsProxy,
     /// The rest of a universal route's path is no URL that can be asked.
     BadTargetUrl,
     /// Nothing is left of the path to choose a route by.
@@ -144,7 +146,7 @@ impl Kind {
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
             Self::BodyTooLarge => 413,
-            Self::RouteMisconfigured | Self::Internal => 500,
+            Self::RouteMisconfigured | Self::RouteNeedsProxy | Self::Internal => 500,
             Self::UpstreamDns
             | Self::UpstreamConnect
             | Self::UpstreamTls
@@ -161,7 +163,7 @@ impl Kind {
     pub fn code(self) -> &'static str {
         match self {
             Self::RouteNotFound => "route_not_found",
-            Self::RouteMisconfigured => "route_misconfigured",
+            Self::RouteMisconfigured | Self::RouteNeedsProxy => "route_misconfigured",
             Self::BadTargetUrl => "bad_target_url",
             Self::EmptyPath => "empty_path",
             Self::BadPath => "bad_path",
@@ -199,6 +201,7 @@ impl Kind {
         match self {
             Self::RouteNotFound => "Route not found or is disabled.".into(),
             Self::RouteMisconfigured => "Route is missing 'target_url' configuration.".into(),
+            Self::RouteNeedsProxy => "Route needs an upstream proxy, which this version does not support.".into(),
             Self::BadTargetUrl => "Invalid target URL format.".into(),
             Self::EmptyPath => "Empty path after stripping base_path.".into(),
             Self::BadPath => {

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use super::App;
 use crate::config::{Finding, Live, Outcome};
 use crate::record::Log;
-use crate::text::{Lang, Say};
+use crate::text::{Lang, Say, shown};
 
 /// How often the file is looked at when `reload_interval` is 0.
 const LIVE: Duration = Duration::from_millis(500);
@@ -92,7 +92,7 @@ fn tell(outcome: Outcome, live: &Live, log: &Log) {
     match outcome {
         Outcome::Unchanged => {}
         Outcome::Swapped { warnings, needs_restart } => {
-            warn(&warnings, lang, log);
+            warn(&warnings, live, log);
             let at = jiff::ZonedDateTime::now().strftime("%Y-%m-%d %H:%M:%S").to_string();
             log.notice(lang, &Say::Reloaded { at: &at });
             if needs_restart {
@@ -107,9 +107,10 @@ fn tell(outcome: Outcome, live: &Live, log: &Log) {
 }
 
 /// Tells of what is odd in a configuration that is used all the same.
-pub fn warn(findings: &[Finding], lang: Lang, log: &Log) {
+pub fn warn(findings: &[Finding], live: &Live, log: &Log) {
+    let (lang, file) = (live.current().lang, shown(&live.source().name()).to_string());
     for finding in findings {
-        log.alarm(lang, &Say::Warning(&finding.what(lang)));
+        log.alarm(lang, &Say::Warning(&finding.line(&file, lang)));
     }
 }
 

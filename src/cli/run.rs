@@ -31,7 +31,7 @@ pub(super) fn run(caller: &Caller<'_>) -> ExitCode {
     let live = Arc::new(live);
     let lang = live.current().lang;
     serve(&live, lang, |log, running| {
-        app::warn(&warnings, lang, log);
+        app::warn(&warnings, &live, log);
         warn_of_few_files(&live, running, log);
         log.write(Line::Notice(banner::banner(&live, &running.addresses)));
     })

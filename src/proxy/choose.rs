@@ -75,7 +75,7 @@ fn forward(snapshot: &Snapshot, route: &Route, rest: &[u8], query: Option<&[u8]>
             format!("Route '{}' is missing 'target_url' configuration.", route.key),
         )),
         RouteTarget::NeedsProxy => Err(Error::with_answer(
-            Kind::RouteMisconfigured,
+            Kind::RouteNeedsProxy,
             format!("Route '{}' needs an upstream proxy, which this version does not support.", route.key),
         )),
         RouteTarget::Fixed { url, key, name } => Ok(Forwarding {

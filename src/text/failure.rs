@@ -28,6 +28,9 @@ impl Failure {
         match self.0 {
             Kind::RouteNotFound => f.write_str("the route does not exist or is disabled"),
             Kind::RouteMisconfigured => f.write_str("the route has no target_url"),
+            Kind::RouteNeedsProxy => {
+                f.write_str("the route goes through an upstream proxy, which this version does not support")
+            }
             Kind::BadTargetUrl => f.write_str("the target URL is not valid"),
             Kind::EmptyPath => f.write_str("nothing is left of the path after base_path"),
             Kind::BadPath => f.write_str("the path could leave the target's prefix, or is not encoded in one way"),
@@ -51,6 +54,7 @@ impl Failure {
         match self.0 {
             Kind::RouteNotFound => f.write_str("路由不存在或已禁用"),
             Kind::RouteMisconfigured => f.write_str("路由缺少 target_url"),
+            Kind::RouteNeedsProxy => f.write_str("路由需要经由转发代理，而此版本尚不支持"),
             Kind::BadTargetUrl => f.write_str("目标 URL 无效"),
             Kind::EmptyPath => f.write_str("剥离 base_path 后路径为空"),
             Kind::BadPath => f.write_str("路径可能越出目标前缀，或编码有歧义"),

@@ -140,8 +140,12 @@ fn a_request_is_told_in_english_with_the_same_shape() {
 fn failures_are_told_where_they_belong() {
     let mut config =
         json!({"routes": {"down": {"target_url": "http://127.0.0.1:1"}, "proxy": {"universal_proxy": true}}});
+    config["routes"]["way"] = json!({"target_url": "http://127.0.0.1:1", "proxy": "http://127.0.0.1:2"});
     pretty(&mut config, "zh");
     let proxy = Proxy::start(&config);
+    proxy.complains("⚠️  config.json:1:").complains(": routes.way.proxy: 此版本尚不支持转发代理");
+    proxy.client().ask("GET /way HTTP/1.1\r\nHost: p\r\n\r\n");
+    proxy.complains("❌ 请求转发失败: 路由需要经由转发代理").says("⬅️  响应状态:      500");
     proxy.client().ask("GET /down HTTP/1.1\r\nHost: p\r\n\r\n");
     proxy.complains("❌ 请求转发失败: 无法连接上游: 连接被拒绝").says("⬅️  响应状态:      502  (down, ");
     proxy.client().ask("GET /proxy/nonsense HTTP/1.1\r\nHost: p\r\n\r\n");
