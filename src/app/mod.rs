@@ -74,9 +74,19 @@ impl App {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let workers = snapshot.listen.workers.unwrap_or(cores).max(1);
         let (addresses, doors) = open_doors(&snapshot.listen, workers)?;
+        Self::behind(doors, addresses, max_connections(&snapshot), live, log)
+    }
+
+    /// Starts a worker behind each door.
+    fn behind(
+        doors: Vec<Door>,
+        addresses: Vec<SocketAddr>,
+        max_connections: usize,
+        live: &Arc<Live>,
+        log: &Log,
+    ) -> Result<Self, StartError> {
         let (phase, _) = watch::channel(Phase::Serving);
         let gate = Gate::default();
-        let max_connections = max_connections(&snapshot);
         let mut app = Self { addresses, max_connections, phase, gate, workers: Vec::new() };
         for (number, door) in doors.into_iter().enumerate() {
             let setting = Setting {
@@ -212,7 +222,41 @@ fn max_connections(snapshot: &Snapshot) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+    use std::time::Duration;
+
     use super::*;
+    use crate::config::{Overrides, Source};
+    use crate::record::Output;
+    use crate::text::Lang;
+
+    #[test]
+    fn where_listeners_cannot_share_one_worker_hands_connections_on() {
+        let source = Source::text(r#"{"server": {"log_requests": false}}"#, Overrides::default(), Lang::En);
+        let live = Arc::new(Live::start(source).expect("good").0);
+        let log = Log::start(Output::console(), Lang::En).expect("a thread");
+        let listen = Listen { host: "127.0.0.1".to_owned(), port: 0, workers: None };
+        let listener = accept::bind(resolve(&listen).expect("an address")[0], 1).expect("binds");
+        let address = listener[0].local_addr().expect("bound");
+        let app = App::behind(shared_door(vec![listener], 3), vec![address], 100, &live, &log).expect("starts");
+        // Each worker has its turn twice, and all of them are open at once.
+        let clients: Vec<_> = (0..6)
+            .map(|_| {
+                let mut client = TcpStream::connect(address).expect("a connection");
+                client.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket");
+                client.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").expect("a proxy");
+                let mut answer = [0; 15];
+                client.read_exact(&mut answer).expect("an answer");
+                assert_eq!(&answer, b"HTTP/1.1 200 OK");
+                client
+            })
+            .collect();
+        assert_eq!(app.connections(), 6);
+        app.drain();
+        app.join();
+        drop(clients);
+    }
 
     #[test]
     fn a_name_is_listened_on_with_all_its_addresses() {
