@@ -225,3 +225,57 @@ fn many_streams_are_open_at_once_on_one_thread() {
     drop(clients);
     eventually("every stream is on record", || proxy.log().len() == 100);
 }
+
+/// The proxy's memory, shared pages counted by share, in KiB.
+#[cfg(target_os = "linux")]
+fn memory(proxy: &Proxy) -> u64 {
+    let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", proxy.pid())).expect("a process");
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).expect("a line");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn streams_that_wait_hold_little() {
+    const STREAMS: u64 = 256;
+    // The promise, in KiB: of a stream, whether its answer has begun or is still being thought about.
+    const MOST: u64 = 8;
+
+    let (arrived, arrivals) = channel();
+    let upstream = Upstream::playing(move |script: &mut Script| {
+        let request = script.request()?.expect("a request");
+        if request.target() == "/speaks" {
+            script.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n")?;
+        }
+        let _ = arrived.send(());
+        // Until the proxy leaves.
+        script.request().map(|_| ())
+    });
+    let prompt = "q".repeat(20_000);
+    for target in ["/speaks", "/thinks"] {
+        let proxy = Proxy::to(&upstream);
+        let open = |count: u64| -> Vec<_> {
+            (0..count)
+                .map(|_| {
+                    let mut client = proxy.client();
+                    let length = prompt.len();
+                    client.send(format!(
+                        "POST /a{target} HTTP/1.1\r\nHost: p\r\nContent-Length: {length}\r\n\r\n{prompt}"
+                    ));
+                    arrivals.recv().expect("the upstream is there");
+                    if target == "/speaks" {
+                        client.head();
+                        client.hears("one");
+                    }
+                    client
+                })
+                .collect()
+        };
+        // What is needed once, and for the first few, is there before anything counts.
+        drop(open(16));
+        let before = memory(&proxy);
+        let _clients = open(STREAMS);
+        let grown = memory(&proxy).saturating_sub(before);
+        assert!(grown <= STREAMS * MOST, "{target}: {grown} KiB for {STREAMS} streams");
+    }
+}
