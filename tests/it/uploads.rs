@@ -176,3 +176,51 @@ fn large_bodies_arrive_whole() {
     assert_eq!(proxy.client().ask(chunked).status(), 200);
     assert!(upstream.request().body == body);
 }
+
+/// The most memory that the proxy ever had, in KiB.
+#[cfg(target_os = "linux")]
+fn peak(proxy: &Proxy) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", proxy.pid())).expect("a process");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_stays_flat_however_large_a_body_is() {
+    const BODY: usize = 256 << 20;
+    const PIECE: usize = 1 << 20;
+    // The promise, in KiB.
+    const MOST: u64 = 64 << 10;
+
+    let upstream = Upstream::playing(|script| {
+        assert!(script.head()?.contains(&format!("Content-Length: {BODY}")));
+        let mut left = BODY;
+        while left > 0 {
+            let length = script.some()?.len();
+            assert!(length > 0, "cut short");
+            left -= length;
+        }
+        script.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {BODY}\r\n\r\n"))?;
+        let piece = vec![b'a'; PIECE];
+        (0..BODY / PIECE).try_for_each(|_| script.send(&piece))
+    });
+    let proxy = Proxy::to(&upstream);
+    proxy.client().ask("GET / HTTP/1.1\r\nHost: p\r\n\r\n");
+    let before = peak(&proxy);
+    let mut client = proxy.client();
+    client.send(format!("POST /a HTTP/1.1\r\nHost: p\r\nContent-Length: {BODY}\r\n\r\n"));
+    let piece = vec![b'q'; PIECE];
+    for _ in 0..BODY / PIECE {
+        client.send(&piece);
+    }
+    client.head();
+    let mut left = BODY;
+    while left > 0 {
+        let length = client.some().len();
+        assert!(length > 0, "cut short");
+        left -= length;
+    }
+    let grown = peak(&proxy) - before;
+    assert!(grown < MOST, "{grown} KiB more");
+}
