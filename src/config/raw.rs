@@ -31,11 +31,11 @@ pub struct File {
     /// 服务器本身: 监听地址、日志、可接受的请求。
     pub server: Server,
     /// The upstream proxy for every route that names none: `http://`, `https://`, `socks5://` (names resolved here) or
-    /// `socks5h://` (names resolved by the proxy), with `user:pass@` if needed. `null` leaves the choice to the
-    /// environment (`HTTPS_PROXY` and its kin), `""` means none.
+    /// `socks5h://` (names resolved by the proxy), with `user:pass@` if needed. `null` or `""`: none. Not
+    /// supported yet: such routes answer 500 and are never sent directly.
     ///
     /// 所有未单独配置的路由使用的转发代理: `http://`、`https://`、`socks5://`（本地解析域名）或 `socks5h://`（由代理解析域名），
-    /// 可带 `user:pass@`。`null` 表示由环境变量（`HTTPS_PROXY` 等）决定，`""` 表示不使用代理。
+    /// 可带 `user:pass@`。`null` 或 `""` 表示不使用代理。尚不支持: 这样的路由返回 500，绝不会直接发送。
     pub global_proxy: Option<String>,
     /// Who comes first where both the client and `custom_headers` have a header: `true` the configuration,
     /// `false` the client. Routes can say otherwise.

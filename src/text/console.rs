@@ -142,6 +142,8 @@ pub enum Say<'a> {
         /// How many are configured.
         wanted: usize,
     },
+    /// The environment names an upstream proxy in this variable.
+    UnusedProxy(&'a str),
 }
 
 impl Speak for Say<'_> {
@@ -235,6 +237,10 @@ impl Say<'_> {
                 f,
                 "⚠️  The limit on open files allows {allowed} connections, not {wanted} (server.limits.max_connections). Raise it: ulimit -n."
             ),
+            Self::UnusedProxy(name) => write!(
+                f,
+                "⚠️  {name} is set in the environment, but this version does not support upstream proxies yet: routes that name none themselves go out directly."
+            ),
         }
     }
 
@@ -312,6 +318,9 @@ impl Say<'_> {
                 f,
                 "⚠️  系统的文件描述符上限只允许 {allowed} 个连接，少于配置的 {wanted} 个 (server.limits.max_connections)。请提高上限: ulimit -n。"
             ),
+            Self::UnusedProxy(name) => {
+                write!(f, "⚠️  环境变量 {name} 已设置，但此版本尚不支持转发代理: 没有单独配置代理的路由将直接连接。")
+            }
         }
     }
 }

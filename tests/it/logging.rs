@@ -318,3 +318,16 @@ fn a_log_that_nobody_reads_holds_up_no_request() {
     assert!(status.success());
     assert!(child.wait().expect("it ends").success());
 }
+
+#[test]
+fn a_proxy_in_the_environment_that_is_not_used_is_told() {
+    let upstream = Upstream::ok();
+    let mut config = json!({"routes": {"a": {"target_url": upstream.url()}}});
+    pretty(&mut config, "en");
+    let proxy = Proxy::start_with(&config, |command| {
+        command.env("https_proxy", "http://user:sk-secret@127.0.0.1:1");
+    });
+    proxy.complains("⚠️  https_proxy is set in the environment");
+    assert_eq!(proxy.client().ask("GET /a HTTP/1.1\r\nHost: p\r\n\r\n").status(), 200);
+    assert!(!proxy.err().contains("sk-secret"), "{}", proxy.err());
+}
