@@ -19,6 +19,8 @@ pub struct Flow {
     body: Body,
     makes_chunks: bool,
     max_payload: Option<u64>,
+    /// What has been written of `out` is kept, so that it can be written again.
+    keeps_written: bool,
     /// How many of the first bytes of the source's input are checked and wait to be written.
     passing: usize,
     /// The body is over.
@@ -65,6 +67,7 @@ impl Flow {
             body,
             makes_chunks: false,
             max_payload: None,
+            keeps_written: false,
             passing: 0,
             ended: false,
             finished: false,
@@ -121,6 +124,7 @@ impl Flow {
             self.waits_for = Side::Sink;
             if !self.out.is_empty() {
                 ready!(self.out.poll_write(cx, sink)).map_err(Broken::Sink)?;
+                self.forget_written();
                 self.progress();
                 continue;
             }
@@ -188,12 +192,11 @@ impl Flow {
         self.progress();
     }
 
-    /// Frees what was kept for a repetition, if all of it has been written.
-    pub fn forget(&mut self) {
-        if self.out.is_empty() && !self.out.is_untouched() {
-            self.streamed = true;
-            self.out.forget();
-        }
+    /// Says whether what is written of our own bytes is kept for a repetition. Otherwise its storage goes back as
+    /// soon as all of it has been written.
+    pub fn keep_written(&mut self, keeps_written: bool) {
+        self.keeps_written = keeps_written;
+        self.forget_written();
     }
 
     /// For which side the flow waits.
@@ -244,6 +247,13 @@ impl Flow {
             self.out.make(|out| out.extend_from_slice(encode::LAST_CHUNK));
         }
         self.ended = true;
+    }
+
+    fn forget_written(&mut self) {
+        if !self.keeps_written && self.out.is_empty() && !self.out.is_untouched() {
+            self.streamed = true;
+            self.out.forget();
+        }
     }
 
     fn progress(&mut self) {

@@ -143,13 +143,11 @@ impl<'a> Relay<'a> {
         if std::mem::take(&mut self.continue_is_due) {
             self.interim.extend(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
+        self.request.keep_written(keeps_request);
         let mut answers = Answers { reader: ResponseReader::default(), interim: 0, interim_bytes: 0 };
         poll_fn(|cx| {
             let now = &mut std::mem::take(&mut self.first_turn);
             self.poll_request(cx, now, upstream)?;
-            if !keeps_request {
-                self.request.forget();
-            }
             let head = self.poll_head(cx, upstream, &mut answers)?;
             // Interim answers go out whether they wait or not; nothing else is written before they are.
             let _ = self.poll_interim(cx)?;
@@ -181,7 +179,7 @@ impl<'a> Relay<'a> {
     }
 
     async fn carry_body(&mut self, upstream: &mut Wire, answer: &mut Flow) -> Result<(), Break> {
-        self.request.forget();
+        self.request.keep_written(false);
         // A fault in what has arrived is found again below, when what came before it has been delivered.
         let _ = answer.preload(upstream);
         poll_fn(|cx| {
@@ -192,7 +190,6 @@ impl<'a> Relay<'a> {
             {
                 return Poll::Ready(result.map_err(broken_answer));
             }
-            answer.forget();
             self.poll_client(cx)?;
             let (limit, overdue) = match answer.waits_for() {
                 Side::Source => (self.timeouts.idle, Overdue::Upstream(Limit::Idle)),
