@@ -115,7 +115,7 @@ impl<'a> Field<'a> {
     #[inline]
     #[must_use]
     pub fn is<const N: usize>(&self, name: &[u8; N]) -> bool {
-        (self.place.name_end - self.place.start) as usize == N && is_name(self.name(), name)
+        is_name(self.name(), name)
     }
 }
 
@@ -235,10 +235,7 @@ impl HeadReader {
         if self.searched > self.at && memchr(b'\n', &bytes[self.searched..]).is_none() {
             return self.wait(bytes, limits);
         }
-        let mut index = std::mem::take(&mut self.index);
-        let is_whole = read_lines(bytes, &mut self.at, &mut index, limits)?;
-        if !is_whole {
-            self.index = index;
+        if !read_lines(bytes, &mut self.at, &mut self.index, limits)? {
             return self.wait(bytes, limits);
         }
         let length = self.at + 2;
@@ -247,7 +244,7 @@ impl HeadReader {
         }
         let mut head = stock::take_bytes();
         head.extend_from_slice(&bytes[..length]);
-        Ok(Some((Fields { bytes: head, index }, length)))
+        Ok(Some((Fields { bytes: head, index: std::mem::take(&mut self.index) }, length)))
     }
 
     fn wait<T>(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<T>, Violation> {

@@ -18,7 +18,7 @@ pub fn write_answer(head: &ResponseHead, said: Said, out: &mut Vec<u8>) {
     let named = Named::of(&head.fields, head.names_fields);
     let (mut chunked_written, mut run) = (false, 0);
     for (number, field) in head.fields.iter().enumerate() {
-        let is_coding = field.name().len() == 17 && field.is(b"transfer-encoding");
+        let is_coding = field.is(b"transfer-encoding");
         let passes = !(hop::is_hop_by_hop(field.name())
             || named.has(field.name())
             || is_misleading_length(head, &field)
