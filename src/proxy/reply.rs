@@ -45,7 +45,7 @@ pub(super) async fn refusal(record: &mut Record, client: &mut Client, error: &Er
     record.answered(error.kind().status());
     let body = body(error);
     let reply = Reply { status: error.kind().status(), code: Some(error.kind().code()), body: &body, allow: None };
-    write(client, &reply.encode(Some("close"), false)).await;
+    write(&reply, Some("close"), false, record, client).await;
     After::Linger
 }
 
@@ -64,10 +64,7 @@ async fn send(reply: &Reply<'_>, exchange: &mut Exchange, client: &mut Client, h
         (true, Version::Http10) => Some("keep-alive"),
         (true, Version::Http11) => None,
     };
-    let is_written = write(client, &reply.encode(connection, exchange.to_head)).await;
-    if is_written && !exchange.to_head {
-        exchange.record.carried(0, reply.body.len() as u64, Duration::ZERO);
-    }
+    let is_written = write(reply, connection, exchange.to_head, &mut exchange.record, client).await;
     match (is_written, is_read) {
         (false, _) => After::Cut,
         (true, false) => After::Linger,
@@ -76,8 +73,19 @@ async fn send(reply: &Reply<'_>, exchange: &mut Exchange, client: &mut Client, h
     }
 }
 
-async fn write(client: &mut Client, bytes: &[u8]) -> bool {
-    matches!(tokio::time::timeout(PATIENCE, client.wire.write_all(bytes)).await, Ok(Ok(())))
+async fn write(
+    reply: &Reply<'_>,
+    connection: Option<&str>,
+    to_head: bool,
+    record: &mut Record,
+    client: &mut Client,
+) -> bool {
+    let bytes = reply.encode(connection, to_head);
+    let is_written = matches!(tokio::time::timeout(PATIENCE, client.wire.write_all(&bytes)).await, Ok(Ok(())));
+    if is_written && !to_head {
+        record.carried(0, reply.body.len() as u64, Duration::ZERO);
+    }
+    is_written
 }
 
 /// Takes the request's body out of the way, if all of it is there. To wait for the rest is not worth it.

@@ -253,8 +253,9 @@ fn one_json_object_for_each_request() {
     let line = proxy.logged(|line| line["path"] == "/");
     assert_eq!((line["end"].as_str(), &line["route"], &line["upstream"]), (Some("done"), &Value::Null, &Value::Null));
     assert_eq!(line["bytes_out"].as_u64(), Some(health.body.len() as u64), "{line}");
-    client.send("nonsense\r\n\r\n");
+    let refusal = client.send("nonsense\r\n\r\n").answer();
     let line = proxy.logged(|line| line["method"].is_null());
+    assert_eq!(line["bytes_out"].as_u64(), Some(refusal.body.len() as u64), "{line}");
     assert_eq!(
         (line["status"].as_u64(), line["code"].as_str(), line["end"].as_str()),
         (Some(400), Some("bad_request"), Some("refused"))
