@@ -88,7 +88,7 @@ async fn end(app: &App, signals: &mut Signals, live: &Live, log: &Log) -> Ended 
 
 fn tell(outcome: Outcome, live: &Live, log: &Log) {
     let lang = live.current().lang;
-    let file = live.source().name();
+    let file = file_name(live);
     match outcome {
         Outcome::Unchanged => {}
         Outcome::Swapped { warnings, needs_restart } => {
@@ -108,10 +108,15 @@ fn tell(outcome: Outcome, live: &Live, log: &Log) {
 
 /// Tells of what is odd in a configuration that is used all the same.
 pub fn warn(findings: &[Finding], live: &Live, log: &Log) {
-    let (lang, file) = (live.current().lang, shown(&live.source().name()).to_string());
+    let (lang, file) = (live.current().lang, file_name(live));
     for finding in findings {
         log.alarm(lang, &Say::Warning(&finding.line(&file, lang)));
     }
+}
+
+/// The name of the file, in which nothing can forge a line.
+fn file_name(live: &Live) -> String {
+    shown(&live.source().name()).to_string()
 }
 
 /// What is wrong with a configuration, in one line.

@@ -1,5 +1,5 @@
-//! The configuration: as written ([`raw`]), read ([`mod@load`]), compiled ([`mod@compile`]), as meant ([`Snapshot`]), and in
-//! force ([`Live`]).
+//! The configuration: as written ([`raw`]), read ([`mod@load`]), compiled ([`mod@compile`]), as meant ([`Snapshot`]),
+//! and in force ([`Live`]).
 
 mod compile;
 mod expand;
