@@ -89,31 +89,29 @@ impl Drop for Running {
 
 /// Waits until somebody listens.
 pub(crate) fn wait_for(address: SocketAddr) -> io::Result<()> {
-    let end = Instant::now() + Duration::from_secs(10);
-    loop {
-        match TcpStream::connect(address) {
-            Ok(_) => return Ok(()),
-            Err(error) if Instant::now() > end => return Err(error),
-            Err(_) => std::thread::yield_now(),
-        }
-    }
+    try_again(|| TcpStream::connect(address).map(|_| ()))
 }
 
 /// Waits until a request is answered well.
 pub(crate) fn wait_for_answer(address: SocketAddr, prefix: &str) -> io::Result<()> {
     let request = format!("GET {prefix}/bulk?bytes=1 HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n");
-    let once = || -> io::Result<bool> {
+    try_again(|| {
         let mut stream = TcpStream::connect(address)?;
         stream.write_all(request.as_bytes())?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
-        Ok(answer.starts_with("HTTP/1.1 200"))
-    };
+        if answer.starts_with("HTTP/1.1 200") { Ok(()) } else { Err(io::Error::other(answer)) }
+    })
+}
+
+/// Tries until it succeeds, or has failed for too long.
+fn try_again(once: impl Fn() -> io::Result<()>) -> io::Result<()> {
     let end = Instant::now() + Duration::from_secs(10);
-    while !once().unwrap_or(false) {
-        if Instant::now() > end {
-            return Err(io::ErrorKind::TimedOut.into());
+    loop {
+        match once() {
+            Ok(()) => return Ok(()),
+            Err(error) if Instant::now() > end => return Err(error),
+            Err(_) => std::thread::yield_now(),
         }
     }
-    Ok(())
 }
