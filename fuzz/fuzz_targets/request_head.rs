@@ -1,7 +1,7 @@
 #![no_main]
 
 #[path = "../checks.rs"]
-#[allow(dead_code, reason = "each target makes one of the checks")]
+#[expect(dead_code, reason = "each target makes one of the checks")]
 mod checks;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| checks::request_head(data));

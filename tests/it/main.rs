@@ -11,6 +11,7 @@ mod ending;
 mod errors;
 mod house;
 mod logging;
+mod messages;
 mod oracle;
 mod programs;
 mod reloading;

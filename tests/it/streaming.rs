@@ -47,11 +47,7 @@ fn every_piece_is_there_before_the_next_is_sent() {
         assert!(client.head().starts_with("HTTP/1.1 200 OK\r\n"));
         for piece in pieces {
             go.send(()).expect("the upstream waits");
-            let mut seen = Vec::new();
-            let content = piece.trim_end_matches("\r\n").split("\r\n").last().expect("some");
-            while !String::from_utf8_lossy(&seen).contains(content) {
-                seen.extend(client.some());
-            }
+            client.hears(piece.trim_end_matches("\r\n").split("\r\n").last().expect("some"));
         }
     }
 }
@@ -226,14 +222,6 @@ fn many_streams_are_open_at_once_on_one_thread() {
     eventually("every stream is on record", || proxy.log().len() == 100);
 }
 
-/// The proxy's memory, shared pages counted by share, in KiB.
-#[cfg(target_os = "linux")]
-fn memory(proxy: &Proxy) -> u64 {
-    let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", proxy.pid())).expect("a process");
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).expect("a line");
-    line.trim().trim_end_matches(" kB").parse().expect("a number")
-}
-
 #[cfg(target_os = "linux")]
 #[test]
 fn streams_that_wait_hold_little() {
@@ -254,6 +242,8 @@ fn streams_that_wait_hold_little() {
     let prompt = "q".repeat(20_000);
     for target in ["/speaks", "/thinks"] {
         let proxy = Proxy::to(&upstream);
+        // Shared pages count by share.
+        let memory = || proxy.memory("smaps_rollup", "Pss:");
         let open = |count: u64| -> Vec<_> {
             (0..count)
                 .map(|_| {
@@ -273,9 +263,9 @@ fn streams_that_wait_hold_little() {
         };
         // What is needed once, and for the first few, is there before anything counts.
         drop(open(16));
-        let before = memory(&proxy);
+        let before = memory();
         let _clients = open(STREAMS);
-        let grown = memory(&proxy).saturating_sub(before);
+        let grown = memory().saturating_sub(before);
         assert!(grown <= STREAMS * MOST, "{target}: {grown} KiB for {STREAMS} streams");
     }
 }

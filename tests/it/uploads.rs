@@ -177,14 +177,6 @@ fn large_bodies_arrive_whole() {
     assert!(upstream.request().body == body);
 }
 
-/// The most memory that the proxy ever had, in KiB.
-#[cfg(target_os = "linux")]
-fn peak(proxy: &Proxy) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", proxy.pid())).expect("a process");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line");
-    line.trim().trim_end_matches(" kB").parse().expect("a number")
-}
-
 #[cfg(target_os = "linux")]
 #[test]
 fn memory_stays_flat_however_large_a_body_is() {
@@ -207,7 +199,8 @@ fn memory_stays_flat_however_large_a_body_is() {
     });
     let proxy = Proxy::to(&upstream);
     proxy.client().ask("GET / HTTP/1.1\r\nHost: p\r\n\r\n");
-    let before = peak(&proxy);
+    let peak = || proxy.memory("status", "VmHWM:");
+    let before = peak();
     let mut client = proxy.client();
     client.send(format!("POST /a HTTP/1.1\r\nHost: p\r\nContent-Length: {BODY}\r\n\r\n"));
     let piece = vec![b'q'; PIECE];
@@ -221,6 +214,6 @@ fn memory_stays_flat_however_large_a_body_is() {
         assert!(length > 0, "cut short");
         left -= length;
     }
-    let grown = peak(&proxy) - before;
+    let grown = peak() - before;
     assert!(grown < MOST, "{grown} KiB more");
 }

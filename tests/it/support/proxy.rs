@@ -99,6 +99,14 @@ impl Proxy {
         Client::connect(self.address)
     }
 
+    /// What the system says of its memory, in KiB: a field of a file of its process.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn memory(&self, file: &str, field: &str) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.pid())).expect("a process");
+        let line = text.lines().find_map(|line| line.strip_prefix(field)).expect("a line");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     /// The process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
