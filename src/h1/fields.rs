@@ -73,7 +73,7 @@ impl Fields {
 
     /// The options of every `Connection` field (RFC 9110 section 7.6.1).
     pub fn connection_options(&self) -> impl Iterator<Item = &[u8]> {
-        self.iter().filter(|field| field.is(b"connection")).flat_map(|field| list(field.value()))
+        self.values(b"connection").flat_map(list)
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -287,6 +287,12 @@ pub(super) fn trailer_name(line: &[u8]) -> Result<&[u8], Violation> {
         Some(place) if place.end as usize == line.len() => Ok(Field { head: line, place }.name()),
         _ => Err(Violation::BareLineFeed),
     }
+}
+
+/// Whether an option of `Connection` names a field, and not what becomes of the connection.
+#[must_use]
+pub fn names_field(option: &[u8]) -> bool {
+    !option.eq_ignore_ascii_case(b"close") && !option.eq_ignore_ascii_case(b"keep-alive")
 }
 
 /// The members of a comma-separated list (RFC 9110 section 5.6.1), empty ones left out.

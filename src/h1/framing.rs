@@ -1,5 +1,6 @@
 //! Where a message ends (RFC 9112 section 6.3), and whether its connection goes on (section 9.3).
 
+use super::fields::names_field;
 use super::{Fields, Version, Violation, token};
 
 /// How the length of a body is known.
@@ -79,11 +80,9 @@ impl Found {
                 }
                 10 if field.is(b"connection") => {
                     for option in super::fields::list(field.value()) {
-                        let closes = option.eq_ignore_ascii_case(b"close");
-                        let stays = option.eq_ignore_ascii_case(b"keep-alive");
-                        found.close |= closes;
-                        found.stays |= stays;
-                        found.names_fields |= !closes && !stays;
+                        found.close |= option.eq_ignore_ascii_case(b"close");
+                        found.stays |= option.eq_ignore_ascii_case(b"keep-alive");
+                        found.names_fields |= names_field(option);
                     }
                 }
                 14 if field.is(b"content-length") => {

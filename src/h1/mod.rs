@@ -17,7 +17,7 @@ mod violation;
 
 pub use body::{Body, Step, Trailers};
 pub(crate) use fields::is_name;
-pub use fields::{Field, Fields, list};
+pub use fields::{Field, Fields, list, names_field};
 pub use framing::Framing;
 pub use request::{RequestHead, RequestReader, Target};
 pub use response::{ResponseHead, ResponseReader, is_to_head};

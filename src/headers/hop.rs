@@ -1,6 +1,6 @@
 //! Fields that belong to one connection and never pass (RFC 9110 section 7.6.1).
 
-use crate::h1::{Fields, is_name};
+use crate::h1::{Fields, is_name, names_field};
 
 /// Whether a field of this name says something about one connection only.
 #[inline]
@@ -23,12 +23,8 @@ pub(super) struct Named<'a>(Vec<&'a [u8]>);
 impl<'a> Named<'a> {
     /// Those of these fields, if their head is known to have any.
     pub(super) fn of(fields: &'a Fields, are_there: bool) -> Self {
-        if !are_there {
-            return Self(Vec::new());
-        }
-        let is_plain =
-            |option: &[u8]| option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close");
-        Self(fields.connection_options().filter(|option| !is_plain(option)).collect())
+        let named = || fields.connection_options().filter(|option| names_field(option)).collect();
+        Self(if are_there { named() } else { Vec::new() })
     }
 
     /// Whether `Connection` names this field. What frames or routes the message is not the sender's to remove.
