@@ -1,40 +1,26 @@
 //! From the fields of a file to what they mean.
 
+mod headers;
+mod limits;
+mod target;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::finding::{Finding, Severity, has_errors};
 use super::load::{Loaded, Surroundings};
 use super::raw::{self, File};
-use super::scalar::{HeaderValue, Language, LogFormat};
+use super::scalar::{Language, LogFormat};
 use super::snapshot::{Listen, Route, Snapshot, Target};
-use crate::h1::{self, token};
 use crate::headers::{Configured, Policy};
 use crate::jsonc::Path;
-use crate::origin::Scheme;
 use crate::record::{Format, Style};
-use crate::route::{BadUrl, BasePath, Fixed, Table};
-use crate::secret::Secret;
+use crate::route::{self, BasePath, Table};
 use crate::text::{Lang, Problem};
-use crate::upstream::Key;
-use crate::upstream::tls::{Tls, Trust};
-use crate::{accept, relay, route};
+use crate::upstream::tls::Tls;
 
-/// Headers that frame a message or belong to one connection: the proxy writes them itself.
-const MANAGED: [&str; 10] = [
-    "connection",
-    "content-length",
-    "expect",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "http2-settings",
-];
-/// The largest head that can be asked for, in bytes.
-const MAX_HEAD: u64 = 16 << 20;
+use limits::timeouts;
+use target::{may_need_tls, named_proxy};
 
 /// What else decides besides the file.
 #[derive(Clone, Copy)]
@@ -176,87 +162,6 @@ impl Compiler<'_> {
         }
     }
 
-    /// Where a route leads, and the password that stood in its URL.
-    fn target(&mut self, raw: &raw::Route, tls: Option<&Arc<Tls>>, path: &Path) -> (Target, Option<String>) {
-        if raw.universal_proxy {
-            return (Target::Universal, None);
-        }
-        let Some(url) = raw.target_url.as_deref().map(str::trim).filter(|url| !url.is_empty()) else {
-            return (Target::Missing, None);
-        };
-        match Fixed::parse(url) {
-            Ok((url, userinfo)) => {
-                let userinfo = userinfo.map(str::to_owned);
-                let origin = url.origin().clone();
-                let tls = (origin.scheme == Scheme::Https).then(|| tls.cloned()).flatten();
-                let name = origin.to_string().into();
-                (Target::Fixed { url, key: Arc::new(Key::new(origin, tls)), name }, userinfo)
-            }
-            Err(bad) => {
-                let problem = match bad {
-                    BadUrl::NoScheme => Problem::NoScheme,
-                    BadUrl::OtherScheme => Problem::OtherScheme,
-                    BadUrl::BadByte => Problem::BadUrlByte,
-                    BadUrl::Authority(bad) => Problem::BadAuthority(bad),
-                };
-                self.error(&path.key("target_url"), problem);
-                (Target::Missing, None)
-            }
-        }
-    }
-
-    fn custom_headers(
-        &mut self,
-        raw: Vec<(String, HeaderValue)>,
-        force: bool,
-        path: &Path,
-    ) -> (Vec<Configured>, Option<Secret>) {
-        let (mut configured, mut host): (Vec<Configured>, _) = (Vec::new(), None);
-        for (written, value) in raw {
-            let path = path.key(&written);
-            let name = written.trim();
-            let Some(value) = value.0 else { continue };
-            let value = value.expose().trim_ascii();
-            if !token::is_token(name.as_bytes()) {
-                self.error(&path, Problem::BadHeaderName(written.clone()));
-            } else if token::check_text(value).is_err() {
-                self.error(&path, Problem::BadHeaderValue);
-            } else if is_managed(name) {
-                self.warn(&path, Problem::ManagedHeader(name.to_owned()));
-            } else if name.eq_ignore_ascii_case("host") {
-                if value.is_empty() || !token::is_authority(value) {
-                    self.error(&path, Problem::BadHeaderValue);
-                }
-                host = Some(Secret::new(value));
-            } else {
-                if configured.iter().any(|known| known.name().eq_ignore_ascii_case(name)) {
-                    self.warn(&path, Problem::RepeatedHeader(name.to_owned()));
-                    configured.retain(|known| !known.name().eq_ignore_ascii_case(name));
-                }
-                configured.push(Configured::new(name, value, force));
-            }
-        }
-        if configured.len() >= Policy::MAX_CONFIGURED {
-            self.error(path, Problem::TooManyHeaders(Policy::MAX_CONFIGURED - 1));
-            configured.truncate(Policy::MAX_CONFIGURED - 1);
-        }
-        (configured, host)
-    }
-
-    fn headers_to_drop(&mut self, names: Vec<String>, path: &Path) -> Vec<String> {
-        for (place, name) in names.iter().enumerate() {
-            let path = path.index(place);
-            if !token::is_token(name.trim().as_bytes()) {
-                self.warn(&path, Problem::BadHeaderName(name.clone()));
-            } else if ["host", "content-length", "transfer-encoding"]
-                .contains(&name.trim().to_ascii_lowercase().as_str())
-            {
-                self.warn(&path, Problem::ManagedHeader(name.clone()));
-            }
-        }
-        names.into_iter().map(|name| name.trim().to_owned()).collect()
-    }
-
     fn base_path(&mut self, written: Option<&str>, path: &Path) -> BasePath {
         let base_path = BasePath::new(written.unwrap_or_default());
         let is_bad = |letter: char| letter.is_control() || letter.is_whitespace() || matches!(letter, '?' | '#');
@@ -264,58 +169,6 @@ impl Compiler<'_> {
             self.error(path, Problem::BadBasePath);
         }
         base_path
-    }
-
-    fn limits(&mut self, raw: &raw::Limits, path: &Path) -> (accept::Limits, relay::ClientLimits) {
-        let mut size = |name: &str, size: u64| {
-            if !(1..=MAX_HEAD).contains(&size) {
-                let maximum = i64::try_from(MAX_HEAD).ok();
-                self.error(&path.key(name), Problem::OutOfRange { minimum: Some(1), maximum });
-            }
-            usize::try_from(size.min(MAX_HEAD)).unwrap_or(usize::MAX)
-        };
-        let head = h1::Limits {
-            max_head: size("max_head_size", raw.max_head_size.0),
-            max_first_line: size("max_request_line", raw.max_request_line.0),
-            max_fields: raw.max_head_fields as usize,
-        };
-        let accept = accept::Limits {
-            head,
-            head_timeout: raw.head_timeout.limit(),
-            keep_alive_timeout: raw.keep_alive_timeout.limit(),
-        };
-        let client = relay::ClientLimits {
-            body_timeout: raw.body_timeout.limit(),
-            write_timeout: raw.write_timeout.limit(),
-            max_body: raw.max_body_size.map(|size| size.0),
-        };
-        (accept, client)
-    }
-
-    fn tls(&mut self, ca_file: Option<&str>, needed: bool, path: &Path) -> Option<Arc<Tls>> {
-        let mut trust = Trust::from_environment(self.context.around.variable);
-        if let Some(name) = ca_file.filter(|name| !name.is_empty()) {
-            let file = self.context.around.directory.join(name);
-            let read = std::fs::read(&file).map_err(|error| error.to_string());
-            match read.and_then(|pem| crate::upstream::tls::parse(&pem).map(|_| pem)) {
-                Ok(pem) => trust.besides = Some(pem),
-                Err(why) => self.error(path, Problem::UnreadableFile { file: file.display().to_string(), why }),
-            }
-        }
-        if !needed {
-            return None;
-        }
-        if let Some(previous) = self.context.previous_tls.filter(|previous| *previous.trust() == trust) {
-            return Some(Arc::clone(previous));
-        }
-        match Tls::new(trust) {
-            Ok(tls) => Some(Arc::new(tls)),
-            Err(why) => {
-                let (file, why) = why.split_once(": ").unwrap_or(("", &why));
-                self.error(path, Problem::UnreadableFile { file: file.to_owned(), why: why.to_owned() });
-                None
-            }
-        }
     }
 
     fn error(&mut self, path: &Path, problem: Problem) {
@@ -336,30 +189,6 @@ struct Inherited<'a> {
     tls: Option<&'a Arc<Tls>>,
 }
 
-/// Where the upstream proxy is named that a route is to go through, if one is.
-fn named_proxy(raw: &raw::Route, global: Option<&str>, path: &Path) -> Option<Path> {
-    let (place, url) = match (&raw.proxy, global) {
-        (Some(own), _) => (path.key("proxy"), own.as_str()),
-        (None, Some(global)) => (Path::default().key("global_proxy"), global),
-        (None, None) => return None,
-    };
-    (!url.trim().is_empty()).then_some(place)
-}
-
-fn may_need_tls(route: &raw::Route) -> bool {
-    let is_https = |url: &str| url.trim_start().get(..6).is_some_and(|start| start.eq_ignore_ascii_case("https:"));
-    route.universal_proxy || route.target_url.as_deref().is_some_and(is_https)
-}
-
-fn timeouts(global: &raw::Timeouts, own: &raw::RouteTimeouts) -> relay::Timeouts {
-    relay::Timeouts {
-        connect: own.connect.unwrap_or(global.connect).limit(),
-        first_byte: own.first_byte.unwrap_or(global.first_byte).limit(),
-        idle: own.idle.unwrap_or(global.idle).limit(),
-        total: own.total.unwrap_or(global.total).limit(),
-    }
-}
-
 fn health(base_path: &BasePath) -> Box<str> {
     let base_path = match base_path.as_str() {
         "" => "(none)",
@@ -372,10 +201,6 @@ fn health(base_path: &BasePath) -> Box<str> {
         env!("CARGO_PKG_VERSION"),
     )
     .into()
-}
-
-fn is_managed(name: &str) -> bool {
-    MANAGED.iter().any(|managed| name.eq_ignore_ascii_case(managed))
 }
 
 fn is_loopback(host: &str) -> bool {

@@ -1,0 +1,48 @@
+//! Limits, of clients and in time.
+
+use super::Compiler;
+use crate::config::raw;
+use crate::h1;
+use crate::jsonc::Path;
+use crate::text::Problem;
+use crate::{accept, relay};
+
+/// The largest head that can be asked for, in bytes.
+const MAX_HEAD: u64 = 16 << 20;
+
+impl Compiler<'_> {
+    pub(super) fn limits(&mut self, raw: &raw::Limits, path: &Path) -> (accept::Limits, relay::ClientLimits) {
+        let mut size = |name: &str, size: u64| {
+            if !(1..=MAX_HEAD).contains(&size) {
+                let maximum = i64::try_from(MAX_HEAD).ok();
+                self.error(&path.key(name), Problem::OutOfRange { minimum: Some(1), maximum });
+            }
+            usize::try_from(size.min(MAX_HEAD)).unwrap_or(usize::MAX)
+        };
+        let head = h1::Limits {
+            max_head: size("max_head_size", raw.max_head_size.0),
+            max_first_line: size("max_request_line", raw.max_request_line.0),
+            max_fields: raw.max_head_fields as usize,
+        };
+        let accept = accept::Limits {
+            head,
+            head_timeout: raw.head_timeout.limit(),
+            keep_alive_timeout: raw.keep_alive_timeout.limit(),
+        };
+        let client = relay::ClientLimits {
+            body_timeout: raw.body_timeout.limit(),
+            write_timeout: raw.write_timeout.limit(),
+            max_body: raw.max_body_size.map(|size| size.0),
+        };
+        (accept, client)
+    }
+}
+
+pub(super) fn timeouts(global: &raw::Timeouts, own: &raw::RouteTimeouts) -> relay::Timeouts {
+    relay::Timeouts {
+        connect: own.connect.unwrap_or(global.connect).limit(),
+        first_byte: own.first_byte.unwrap_or(global.first_byte).limit(),
+        idle: own.idle.unwrap_or(global.idle).limit(),
+        total: own.total.unwrap_or(global.total).limit(),
+    }
+}

@@ -1,0 +1,85 @@
+//! Where routes lead, and how.
+
+use std::sync::Arc;
+
+use super::Compiler;
+use crate::config::raw;
+use crate::config::snapshot::Target;
+use crate::jsonc::Path;
+use crate::origin::Scheme;
+use crate::route::{BadUrl, Fixed};
+use crate::text::Problem;
+use crate::upstream::Key;
+use crate::upstream::tls::{Tls, Trust};
+
+impl Compiler<'_> {
+    /// Where a route leads, and the password that stood in its URL.
+    pub(super) fn target(&mut self, raw: &raw::Route, tls: Option<&Arc<Tls>>, path: &Path) -> (Target, Option<String>) {
+        if raw.universal_proxy {
+            return (Target::Universal, None);
+        }
+        let Some(url) = raw.target_url.as_deref().map(str::trim).filter(|url| !url.is_empty()) else {
+            return (Target::Missing, None);
+        };
+        match Fixed::parse(url) {
+            Ok((url, userinfo)) => {
+                let userinfo = userinfo.map(str::to_owned);
+                let origin = url.origin().clone();
+                let tls = (origin.scheme == Scheme::Https).then(|| tls.cloned()).flatten();
+                let name = origin.to_string().into();
+                (Target::Fixed { url, key: Arc::new(Key::new(origin, tls)), name }, userinfo)
+            }
+            Err(bad) => {
+                let problem = match bad {
+                    BadUrl::NoScheme => Problem::NoScheme,
+                    BadUrl::OtherScheme => Problem::OtherScheme,
+                    BadUrl::BadByte => Problem::BadUrlByte,
+                    BadUrl::Authority(bad) => Problem::BadAuthority(bad),
+                };
+                self.error(&path.key("target_url"), problem);
+                (Target::Missing, None)
+            }
+        }
+    }
+
+    pub(super) fn tls(&mut self, ca_file: Option<&str>, needed: bool, path: &Path) -> Option<Arc<Tls>> {
+        let mut trust = Trust::from_environment(self.context.around.variable);
+        if let Some(name) = ca_file.filter(|name| !name.is_empty()) {
+            let file = self.context.around.directory.join(name);
+            let read = std::fs::read(&file).map_err(|error| error.to_string());
+            match read.and_then(|pem| crate::upstream::tls::parse(&pem).map(|_| pem)) {
+                Ok(pem) => trust.besides = Some(pem),
+                Err(why) => self.error(path, Problem::UnreadableFile { file: file.display().to_string(), why }),
+            }
+        }
+        if !needed {
+            return None;
+        }
+        if let Some(previous) = self.context.previous_tls.filter(|previous| *previous.trust() == trust) {
+            return Some(Arc::clone(previous));
+        }
+        match Tls::new(trust) {
+            Ok(tls) => Some(Arc::new(tls)),
+            Err(why) => {
+                let (file, why) = why.split_once(": ").unwrap_or(("", &why));
+                self.error(path, Problem::UnreadableFile { file: file.to_owned(), why: why.to_owned() });
+                None
+            }
+        }
+    }
+}
+
+/// Where the upstream proxy is named that a route is to go through, if one is.
+pub(super) fn named_proxy(raw: &raw::Route, global: Option<&str>, path: &Path) -> Option<Path> {
+    let (place, url) = match (&raw.proxy, global) {
+        (Some(own), _) => (path.key("proxy"), own.as_str()),
+        (None, Some(global)) => (Path::default().key("global_proxy"), global),
+        (None, None) => return None,
+    };
+    (!url.trim().is_empty()).then_some(place)
+}
+
+pub(super) fn may_need_tls(route: &raw::Route) -> bool {
+    let is_https = |url: &str| url.trim_start().get(..6).is_some_and(|start| start.eq_ignore_ascii_case("https:"));
+    route.universal_proxy || route.target_url.as_deref().is_some_and(is_https)
+}
