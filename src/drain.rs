@@ -90,6 +90,13 @@ impl Drain {
         }
     }
 
+    /// Starts a task that only serves others, such as the driver of a shared connection: an end does not wait for it,
+    /// and it goes with the worker's runtime.
+    pub fn attend(&self, task: impl Future<Output = ()> + 'static) {
+        #[expect(clippy::disallowed_methods, reason = "nothing is lost when it is dropped")]
+        tokio::task::spawn_local(task);
+    }
+
     /// Lets no new exchange begin after those that run.
     pub fn begin(&self) {
         self.0.phase.set(Phase::Draining);

@@ -309,7 +309,7 @@ impl<'a> Relay<'a> {
                 Poll::Ready(Ok(_)) => {}
             }
         }
-        if self.client.has_ended() { Err(Break::ClientGone) } else { Ok(()) }
+        if self.client.has_ended(cx) { Err(Break::ClientGone) } else { Ok(()) }
     }
 
     fn reads_ahead(&self) -> bool {

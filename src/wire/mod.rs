@@ -4,6 +4,7 @@
 //! them needs to know neither.
 
 mod buffer;
+mod layer;
 
 use std::future::poll_fn;
 use std::io;
@@ -19,6 +20,7 @@ use tokio::task::coop;
 use tokio_rustls::TlsStream;
 
 pub use buffer::{Buffer, SIZE as BUFFER_SIZE};
+pub use layer::Layer;
 
 use crate::os;
 
@@ -28,6 +30,8 @@ pub enum Stream {
     Tcp(TcpStream),
     /// TLS over TCP.
     Tls(Box<TlsStream<TcpStream>>),
+    /// Anything else. The two above are told apart because nearly every byte goes through them.
+    Layered(Box<dyn Layer>),
 }
 
 /// A stream and what has arrived on it.
@@ -35,7 +39,7 @@ pub struct Wire {
     stream: Stream,
     /// What has arrived and is not yet used.
     pub input: Buffer,
-    /// Whether bytes may still wait inside the TLS session to be sent.
+    /// Whether bytes may still wait inside a TLS session to be sent.
     unflushed: bool,
     /// Whether an orderly end of this connection would say that a message is whole which is not.
     end_would_lie: bool,
@@ -75,6 +79,10 @@ impl Wire {
                 self.unflushed = true;
                 ready!(Pin::new(tls).poll_write(cx, bytes))?
             }
+            Stream::Layered(layer) => {
+                self.unflushed = true;
+                ready!(Pin::new(layer).poll_write(cx, bytes))?
+            }
         };
         if length == 0 && !bytes.is_empty() {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -84,11 +92,24 @@ impl Wire {
 
     /// Sends what waits inside a TLS session. In the clear nothing ever waits.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let (true, Stream::Tls(tls)) = (self.unflushed, &mut self.stream) {
-            ready!(Pin::new(tls).poll_flush(cx))?;
+        if self.unflushed {
+            match &mut self.stream {
+                Stream::Tcp(_) => {}
+                Stream::Tls(tls) => ready!(Pin::new(tls).poll_flush(cx))?,
+                Stream::Layered(layer) => ready!(Pin::new(layer).poll_flush(cx))?,
+            }
             self.unflushed = false;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Says that nothing more will be written.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Stream::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+            Stream::Layered(layer) => Pin::new(layer).poll_shutdown(cx),
+        }
     }
 
     /// Writes all the bytes.
@@ -105,11 +126,7 @@ impl Wire {
 
     /// Says that nothing more will be written.
     pub async fn shutdown(&mut self) -> io::Result<()> {
-        poll_fn(|cx| match &mut self.stream {
-            Stream::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
-            Stream::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
-        })
-        .await
+        poll_fn(|cx| self.poll_shutdown(cx)).await
     }
 
     /// Whether an idle connection is still good: nothing has arrived, not even its end.
@@ -120,22 +137,22 @@ impl Wire {
     /// the other side can close a moment later all the same.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
-        let may_be_old = !coop::has_budget_remaining() || self.tcp().poll_read_ready(&mut cx).is_ready();
-        self.input.is_empty() && !(may_be_old && self.has_arrivals())
-    }
-
-    /// Asks the kernel whether anything has arrived, or the end.
-    fn has_arrivals(&self) -> bool {
-        let mut byte = [MaybeUninit::uninit()];
-        let peeked = SockRef::from(self.tcp()).peek(&mut byte);
-        !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        self.input.is_empty()
+            && match &self.stream {
+                Stream::Tcp(tcp) => is_quiet(tcp),
+                Stream::Tls(tls) => is_quiet(tls.get_ref().0),
+                Stream::Layered(layer) => layer.is_quiet(),
+            }
     }
 
     /// Whether the other side has closed the connection behind what may still be unread.
     #[must_use]
-    pub fn has_ended(&self) -> bool {
-        os::has_ended(self.tcp())
+    pub fn has_ended(&mut self, cx: &mut Context<'_>) -> bool {
+        match &mut self.stream {
+            Stream::Tcp(tcp) => os::has_ended(tcp),
+            Stream::Tls(tls) => os::has_ended(tls.get_ref().0),
+            Stream::Layered(layer) => layer.has_ended(cx),
+        }
     }
 
     /// Says whether an orderly end of this connection would now make an unfinished message look whole. While it
@@ -143,22 +160,37 @@ impl Wire {
     pub fn set_end_would_lie(&mut self, would_lie: bool) {
         self.end_would_lie = would_lie;
     }
-
-    fn tcp(&self) -> &TcpStream {
-        match &self.stream {
-            Stream::Tcp(tcp) => tcp,
-            Stream::Tls(tls) => tls.get_ref().0,
-        }
-    }
 }
 
 impl Drop for Wire {
     fn drop(&mut self) {
         if self.end_would_lie {
-            // Where it cannot be set there is no connection left to reset.
-            let _ = SockRef::from(self.tcp()).set_linger(Some(Duration::ZERO));
+            match &mut self.stream {
+                Stream::Tcp(tcp) => reset(tcp),
+                Stream::Tls(tls) => reset(tls.get_ref().0),
+                Stream::Layered(layer) => layer.end_visibly(),
+            }
         }
     }
+}
+
+/// Whether nothing has arrived on an idle connection.
+fn is_quiet(tcp: &TcpStream) -> bool {
+    let mut cx = Context::from_waker(Waker::noop());
+    let may_be_old = !coop::has_budget_remaining() || tcp.poll_read_ready(&mut cx).is_ready();
+    !(may_be_old && has_arrivals(tcp))
+}
+
+/// Asks the kernel whether anything has arrived, or the end.
+fn has_arrivals(tcp: &TcpStream) -> bool {
+    let mut byte = [MaybeUninit::uninit()];
+    let peeked = SockRef::from(tcp).peek(&mut byte);
+    !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
+/// Lets a connection end with a reset. Where that cannot be set there is no connection left to reset.
+fn reset(tcp: &TcpStream) {
+    let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
 }
 
 impl Stream {
@@ -166,6 +198,7 @@ impl Stream {
         match self {
             Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, room),
             Self::Tls(tls) => Pin::new(tls).poll_read(cx, room),
+            Self::Layered(layer) => Pin::new(layer).poll_read(cx, room),
         }
     }
 }

@@ -1,0 +1,66 @@
+//! Streams over streams: what is spoken over another wire, and what only looks like one.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::TlsStream;
+
+use super::Wire;
+
+/// A stream of bytes of any kind: TLS over a tunnel, a local socket, one stream of an HTTP/2 connection.
+pub trait Layer: AsyncRead + AsyncWrite + Unpin {
+    /// Whether an idle connection is still good: nothing has arrived, not even its end.
+    fn is_quiet(&self) -> bool;
+
+    /// Whether the other side has gone, whatever may still wait to be read. If not, the task is woken when it does
+    /// where that can be had.
+    fn has_ended(&mut self, cx: &mut Context<'_>) -> bool;
+
+    /// Lets the stream end in such a way that the other side cannot take what it has got for the whole.
+    fn end_visibly(&mut self);
+}
+
+/// TLS over another wire: through a tunnel, or inside another TLS session.
+impl Layer for TlsStream<Wire> {
+    fn is_quiet(&self) -> bool {
+        self.get_ref().0.is_quiet()
+    }
+
+    fn has_ended(&mut self, cx: &mut Context<'_>) -> bool {
+        self.get_mut().0.has_ended(cx)
+    }
+
+    fn end_visibly(&mut self) {
+        self.get_mut().0.set_end_would_lie(true);
+    }
+}
+
+/// As a stream under another layer. What has already arrived is read first.
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, room: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let wire = self.get_mut();
+        if wire.input.is_empty() {
+            return wire.stream.poll_read(cx, room);
+        }
+        let length = wire.input.len().min(room.remaining());
+        room.put_slice(&wire.input.filled()[..length]);
+        wire.input.consume(length);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Wire::poll_write(self.get_mut(), cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Wire::poll_flush(self.get_mut(), cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Wire::poll_shutdown(self.get_mut(), cx)
+    }
+}
