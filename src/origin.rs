@@ -100,32 +100,41 @@ impl Origin {
         if userinfo.is_some_and(|userinfo| !is_userinfo(userinfo)) {
             return Err(BadAuthority::BadUserinfo);
         }
-        let (host, port) = match host_and_port.strip_prefix('[') {
-            Some(rest) => {
-                let (inner, port) = rest.split_once(']').ok_or(BadAuthority::BadHost)?;
-                let address: Ipv6Addr = inner.parse().map_err(|_| BadAuthority::BadHost)?;
-                (Host::Address(address.into()), port)
-            }
-            None => {
-                let end = host_and_port.find(':').unwrap_or(host_and_port.len());
-                let (name, port) = host_and_port.split_at(end);
-                (Host::parse(name)?, port)
-            }
-        };
-        let port = match port.strip_prefix(':') {
-            None if port.is_empty() => scheme.default_port(),
-            Some("") => scheme.default_port(),
-            // More digits than a port can have would be zeros, and stand in `Host`, where servers refuse them.
-            Some(digits) if digits.len() <= 5 && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-                digits.parse().ok().filter(|&port| port > 0).ok_or(BadAuthority::BadPort)?
-            }
-            _ => return Err(BadAuthority::BadPort),
-        };
+        let (host, port) = Host::with_port(host_and_port)?;
+        let port = port.unwrap_or(scheme.default_port());
         Ok((Self { scheme, host, port }, Authority { userinfo, host_and_port }))
     }
 }
 
 impl Host {
+    /// Takes `host[:port]` apart. An IPv6 address stands in brackets.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn with_port(text: &str) -> Result<(Self, Option<u16>), BadAuthority> {
+        let (host, port) = match text.strip_prefix('[') {
+            Some(rest) => {
+                let (inner, port) = rest.split_once(']').ok_or(BadAuthority::BadHost)?;
+                let address: Ipv6Addr = inner.parse().map_err(|_| BadAuthority::BadHost)?;
+                (Self::Address(address.into()), port)
+            }
+            None => {
+                let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+                (Self::parse(name)?, port)
+            }
+        };
+        let port = match port.strip_prefix(':') {
+            None if port.is_empty() => None,
+            Some("") => None,
+            // More digits than a port can have would be zeros, and stand in `Host`, where servers refuse them.
+            Some(digits) if digits.len() <= 5 && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Some(digits.parse().ok().filter(|&port| port > 0).ok_or(BadAuthority::BadPort)?)
+            }
+            _ => return Err(BadAuthority::BadPort),
+        };
+        Ok((host, port))
+    }
+
     fn parse(name: &str) -> Result<Self, BadAuthority> {
         if name.is_empty() {
             return Err(BadAuthority::NoHost);

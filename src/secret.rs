@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use base64::Engine;
 use memchr::memmem;
 use percent_encoding::percent_decode;
 use zeroize::Zeroize;
@@ -37,6 +38,13 @@ impl Drop for Secret {
     fn drop(&mut self) {
         self.0.zeroize();
     }
+}
+
+/// A login as `Authorization` and its kin want it, from a `user:password` that is still percent-encoded (RFC 7617).
+#[must_use]
+pub fn basic(userinfo: &str) -> Secret {
+    let decoded: Vec<u8> = percent_decode(userinfo.as_bytes()).collect();
+    Secret::new(format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(decoded)).into_bytes())
 }
 
 /// A request target fit to be shown: `user:password@` of a URL inside its path and the values of query parameters

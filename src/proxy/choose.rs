@@ -8,7 +8,6 @@ use percent_encoding::percent_decode;
 use crate::config::{Route, Snapshot, Target as RouteTarget};
 use crate::error::{Error, Kind};
 use crate::h1::{RequestHead, Target};
-use crate::origin::Scheme;
 use crate::route::{Chosen, Forward, universal};
 use crate::upstream::Key;
 
@@ -87,9 +86,13 @@ fn forward(snapshot: &Snapshot, route: &Route, rest: &[u8], query: Option<&[u8]>
         RouteTarget::Universal => {
             let mut forward = universal(&route.key, rest, query)?;
             let origin = forward.origin.take().ok_or_else(|| Error::new(Kind::Internal))?;
-            let tls = (origin.scheme == Scheme::Https).then(|| snapshot.tls.clone()).flatten();
             let name = origin.to_string().into();
-            Ok(Forwarding { forward, key: Arc::new(Key::new(origin, tls)), name, is_universal: true })
+            Ok(Forwarding {
+                forward,
+                key: Arc::new(Key::new(origin, None, snapshot.tls.as_ref())),
+                name,
+                is_universal: true,
+            })
         }
     }
 }

@@ -9,4 +9,4 @@ mod universal;
 pub use base_path::BasePath;
 pub use table::{Choice, Chosen, Table};
 pub use target::{BadUrl, Fixed, Forward};
-pub use universal::{basic, universal};
+pub use universal::universal;

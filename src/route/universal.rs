@@ -2,14 +2,13 @@
 
 use std::borrow::Cow;
 
-use base64::Engine;
 use percent_encoding::percent_decode;
 
 use super::Forward;
 use crate::error::{Error, Kind};
 use crate::h1::token;
 use crate::origin::{Origin, Scheme};
-use crate::secret::{self, Secret};
+use crate::secret::{self, basic};
 
 /// Reads the target out of what follows the key of a universal route.
 ///
@@ -41,13 +40,6 @@ pub fn universal(key: &str, rest: &[u8], query: Option<&[u8]>) -> Result<Forward
     }
     let host = authority.host_and_port.as_bytes().into();
     Ok(Forward { target, host, origin: Some(origin), authorization: authority.userinfo.map(basic) })
-}
-
-/// `Authorization: Basic` for a `user:password` that is still percent-encoded (RFC 7617).
-#[must_use]
-pub fn basic(userinfo: &str) -> Secret {
-    let decoded: Vec<u8> = percent_decode(userinfo.as_bytes()).collect();
-    Secret::new(format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(decoded)).into_bytes())
 }
 
 fn decode_if_encoded(written: &[u8]) -> Cow<'_, [u8]> {

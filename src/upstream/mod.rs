@@ -4,6 +4,7 @@ mod dial;
 mod error;
 mod key;
 mod pool;
+mod proxy;
 mod resolve;
 pub mod tls;
 
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 pub use error::DialError;
 pub use key::Key;
 pub use pool::keep_alive_limit;
+pub use proxy::{BadProxy, Login, Proxy, ProxyScheme};
 
 use crate::wire::Wire;
 use pool::Pool;

@@ -98,7 +98,7 @@ mod tests {
     use crate::wire::Stream;
 
     fn key(host: &str) -> Arc<Key> {
-        Arc::new(Key::new(Origin::parse(Scheme::Http, host.as_bytes()).expect("valid").0, None))
+        Arc::new(Key::new(Origin::parse(Scheme::Http, host.as_bytes()).expect("valid").0, None, None))
     }
 
     async fn pair(listener: &TcpListener) -> (Wire, TcpStream) {

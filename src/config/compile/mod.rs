@@ -15,7 +15,8 @@ use super::snapshot::{Listen, Route, Snapshot, Target};
 use crate::headers::{Configured, Policy};
 use crate::jsonc::Path;
 use crate::record::{Format, Style};
-use crate::route::{self, BasePath, Table};
+use crate::route::{BasePath, Table};
+use crate::secret;
 use crate::text::{Lang, Problem};
 use crate::upstream::tls::Tls;
 
@@ -140,7 +141,7 @@ impl Compiler<'_> {
         if let Some(userinfo) = userinfo {
             // What stands in the URL has always won.
             headers.0.retain(|configured| !configured.name().eq_ignore_ascii_case("authorization"));
-            headers.0.push(Configured::new("Authorization", route::basic(&userinfo).expose(), true));
+            headers.0.push(Configured::new("Authorization", secret::basic(&userinfo).expose(), true));
         }
         if !raw.enabled {
             // What is switched off may be unfinished.
@@ -150,7 +151,7 @@ impl Compiler<'_> {
         } else if matches!(target, Target::Missing) && self.found.len() == mark {
             self.warn(path, Problem::MissingTarget);
         }
-        let shown_target = crate::secret::mask_target(raw.target_url.as_deref().unwrap_or_default().trim().as_bytes());
+        let shown_target = secret::mask_target(raw.target_url.as_deref().unwrap_or_default().trim().as_bytes());
         Route {
             key: key.into(),
             enabled: raw.enabled,

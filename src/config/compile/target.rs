@@ -6,7 +6,6 @@ use super::Compiler;
 use crate::config::raw;
 use crate::config::snapshot::Target;
 use crate::jsonc::Path;
-use crate::origin::Scheme;
 use crate::route::{BadUrl, Fixed};
 use crate::text::Problem;
 use crate::upstream::Key;
@@ -25,9 +24,8 @@ impl Compiler<'_> {
             Ok((url, userinfo)) => {
                 let userinfo = userinfo.map(str::to_owned);
                 let origin = url.origin().clone();
-                let tls = (origin.scheme == Scheme::Https).then(|| tls.cloned()).flatten();
                 let name = origin.to_string().into();
-                (Target::Fixed { url, key: Arc::new(Key::new(origin, tls)), name }, userinfo)
+                (Target::Fixed { url, key: Arc::new(Key::new(origin, None, tls)), name }, userinfo)
             }
             Err(bad) => {
                 let problem = match bad {
