@@ -20,10 +20,11 @@
 //! ```text
 //! h1        HTTP/1.1 without sockets          wire      a stream, and what has arrived on it
 //! error     what can go wrong, a closed set   ending    how an exchange ended
-//! origin    where an upstream lives           secret    what must not be shown
+//! origin    where an upstream lives           peer      who a client is
 //! drain     who is still at work              deadline  one timer for all the limits of a connection
-//! jsonc     JSON as people write it           text      every sentence, in English and Chinese
-//! stock     small storage, used over and over os        what only some systems have
+//! secret    what must not be shown            text      every sentence, in English and Chinese
+//! jsonc     JSON as people write it           os        what only some systems have
+//! stock     small storage, used over and over pem       certificates as text
 //! ```
 //!
 //! Floors: the ground imports only the ground; stations (`accept` to `record`, and `demo`) import the ground and not
@@ -44,6 +45,8 @@ pub mod headers;
 pub mod jsonc;
 pub mod origin;
 pub mod os;
+pub mod peer;
+pub mod pem;
 pub mod proxy;
 pub mod record;
 pub mod relay;

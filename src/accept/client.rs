@@ -1,19 +1,17 @@
 //! One client's connection, from request to request.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::task::Poll;
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::{Limits, Seat};
 use crate::deadline::Deadline;
 use crate::drain::{Phase, Ticket};
 use crate::h1::{RequestHead, RequestReader, Violation};
-use crate::wire::{Stream, Wire};
+use crate::peer::Peer;
+use crate::wire::Wire;
 
 /// How long a client is listened to after its last answer, so that it reads the answer before it meets a closed
 /// door: in silence, and in all. The same as nginx's.
@@ -21,9 +19,6 @@ const LINGER_SILENCE: Duration = Duration::from_secs(5);
 const LINGER: Duration = Duration::from_secs(30);
 /// How long the last bytes of a broken answer have to leave.
 const BEFORE_RESET: Duration = Duration::from_millis(200);
-/// A client that has vanished without a word is noticed by these probes.
-const PROBE_AFTER: Duration = Duration::from_secs(30);
-const PROBE_EVERY: Duration = Duration::from_secs(10);
 
 /// A client's connection.
 pub struct Client {
@@ -32,7 +27,7 @@ pub struct Client {
     /// The one timer for everything that this connection waits for.
     pub deadline: Deadline,
     /// Who is at the other end.
-    pub peer: SocketAddr,
+    pub peer: Peer,
     /// When it became idle, if somebody has just asked the clock.
     pub rests_since: Option<Instant>,
     ticket: Ticket,
@@ -51,21 +46,10 @@ pub enum NoRequest {
 }
 
 impl Client {
-    /// A client that has just come in.
+    /// A client whose first request is awaited.
     #[must_use]
-    pub fn new(tcp: TcpStream, peer: SocketAddr, ticket: Ticket, seat: Seat) -> Self {
-        // Answers go out as they are made; a system that cannot do that is still right, only slower.
-        let _ = tcp.set_nodelay(true);
-        let probes = TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY);
-        let _ = SockRef::from(&tcp).set_tcp_keepalive(&probes);
-        Self {
-            wire: Wire::new(Stream::Tcp(tcp)),
-            deadline: Deadline::default(),
-            peer,
-            rests_since: None,
-            ticket,
-            _seat: seat,
-        }
+    pub fn new(wire: Wire, peer: Peer, ticket: Ticket, seat: Seat) -> Self {
+        Self { wire, deadline: Deadline::default(), peer, rests_since: None, ticket, _seat: seat }
     }
 
     /// How far the end of the program has come.

@@ -1,11 +1,16 @@
 //! Clients: where they come in, and how their requests are read.
 
+mod arrival;
 mod client;
 mod gate;
+mod greet;
 mod listen;
+pub mod tls;
 
+pub use arrival::Arrival;
 pub use client::{Client, NoRequest};
 pub use gate::{Gate, Seat};
+pub use greet::{Greeting, NoGreeting, Protocol};
 pub use listen::{BindError, bind};
 
 use std::time::Duration;

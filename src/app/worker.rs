@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 
-use crate::accept::{Client, Gate};
+use crate::accept::{Arrival, Gate};
 use crate::config::Live;
 use crate::drain::Phase;
 use crate::proxy::{self, Worker};
@@ -179,11 +179,12 @@ impl Host {
 
     fn receive(&self, tcp: TcpStream, peer: SocketAddr) {
         let worker = Rc::clone(&self.worker);
+        let arrival = Arrival::Tcp(tcp, peer);
         let max = self.max_connections.min(self.worker.snapshot().max_connections);
         if let Some(seat) = self.gate.enter(max) {
-            self.worker.drain().spawn(|ticket| proxy::serve(Client::new(tcp, peer, ticket, seat), worker));
+            self.worker.drain().spawn(|ticket| proxy::serve(arrival, ticket, seat, worker));
         } else if let Some(seat) = self.turned_away.enter(MAX_TURNED_AWAY) {
-            self.worker.drain().spawn(|ticket| proxy::turn_away(Client::new(tcp, peer, ticket, seat), worker));
+            self.worker.drain().spawn(|ticket| proxy::turn_away(arrival, ticket, seat, worker));
         }
     }
 }

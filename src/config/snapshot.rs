@@ -20,6 +20,8 @@ pub struct Snapshot {
     pub reload: Option<Duration>,
     /// How long running answers may go on at the end.
     pub shutdown_timeout: Duration,
+    /// How clients are received.
+    pub greeting: accept::Greeting,
     /// What is accepted from clients.
     pub accept: accept::Limits,
     /// What a client may cost while its exchange runs.

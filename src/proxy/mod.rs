@@ -1,6 +1,6 @@
 //! The walk: the way of one request through the house.
 //!
-//! [`serve`] takes a client's connection from request to request. For each, [`handle`] never fails: what goes wrong
+//! [`serve`] greets a client, and takes its connection from request to request. For each, [`handle`] never fails: what goes wrong
 //! inside becomes an answer, and is on record either way. [`walk`] is the table of contents: it strings the stations
 //! together and decides nothing itself.
 
@@ -18,13 +18,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-use crate::accept::{Client, NoRequest};
+use crate::accept::{Arrival, Client, NoGreeting, NoRequest, Protocol, Seat};
 use crate::config::{Live, Snapshot};
-use crate::drain::Drain;
+use crate::drain::{Drain, Ticket};
 use crate::ending::End;
 use crate::error::{Error, Kind};
 use crate::h1::RequestHead;
 use crate::record::{Id, Log, Record};
+use crate::text::Unmet;
 use crate::upstream::Upstreams;
 
 use choose::Way;
@@ -75,7 +76,13 @@ impl Worker {
 }
 
 /// Serves one client, request after request, for as long as both want to go on.
-pub async fn serve(mut client: Client, worker: Rc<Worker>) {
+pub async fn serve(arrival: Arrival, ticket: Ticket, seat: Seat, worker: Rc<Worker>) {
+    let Some((mut client, protocol)) = greet(arrival, ticket, seat, &worker).await else { return };
+    match protocol {
+        Protocol::Http1 => {}
+        // It is not offered.
+        Protocol::Http2 => return,
+    }
     loop {
         let accept = worker.live.current().accept;
         let after = match client.next_request(&accept).await {
@@ -140,8 +147,28 @@ async fn refuse(client: &mut Client, worker: &Worker, error: Error) -> After {
     reply::refusal(&mut record, client, &error).await
 }
 
+/// Brings a client to its first request.
+async fn greet(arrival: Arrival, ticket: Ticket, seat: Seat, worker: &Worker) -> Option<(Client, Protocol)> {
+    let snapshot = worker.snapshot();
+    let peer = arrival.peer();
+    match arrival.greet(ticket, seat, &snapshot.greeting).await {
+        Ok(greeted) => Some(greeted),
+        Err(NoGreeting::Gone) => None,
+        Err(NoGreeting::TooSlow) => {
+            worker.log.unmet(peer, Unmet::TooSlow, snapshot.lang);
+            None
+        }
+        Err(NoGreeting::Tls(error, mut client)) => {
+            worker.log.unmet(peer, Unmet::Tls(error.to_string()), snapshot.lang);
+            client.linger().await;
+            None
+        }
+    }
+}
+
 /// Tells a client for whom there is no room to come back later.
-pub async fn turn_away(mut client: Client, worker: Rc<Worker>) {
+pub async fn turn_away(arrival: Arrival, ticket: Ticket, seat: Seat, worker: Rc<Worker>) {
+    let Some((mut client, _)) = greet(arrival, ticket, seat, &worker).await else { return };
     refuse(&mut client, &worker, Error::new(Kind::Overloaded)).await;
     client.linger().await;
 }

@@ -1,7 +1,6 @@
 //! All that is known of one exchange.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::ending::End;
+use crate::peer::Peer;
 
 /// What the log says of an exchange at its end. Targets are kept as they came and masked when they are written.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct Entry {
     /// When it began.
     pub began: Instant,
     /// Who asked.
-    pub peer: SocketAddr,
+    pub peer: Peer,
     /// The key of its route.
     pub route: Option<Arc<str>>,
     /// Its method.
@@ -48,7 +48,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(id: Id, peer: SocketAddr, began: Instant) -> Self {
+    pub(super) fn new(id: Id, peer: Peer, began: Instant) -> Self {
         Self {
             id,
             began_at: Timestamp::now(),

@@ -64,10 +64,11 @@ mod tests {
     use super::super::entry::Id;
     use super::*;
     use crate::ending::End;
+    use crate::peer::Peer;
 
     #[test]
     fn one_object_one_line() {
-        let mut entry = Entry::new(Id::new(0, 1), "127.0.0.1:5".parse().expect("valid"), Instant::now());
+        let mut entry = Entry::new(Id::new(0, 1), Peer::Local, Instant::now());
         entry.method = Some(b"GET".as_slice().into());
         entry.target = Some(b"/openai/v1?key=sk\x80\x1b".as_slice().into());
         entry.duration = Duration::from_micros(1_234_567);
@@ -75,6 +76,7 @@ mod tests {
         let mut out = String::new();
         ended(&entry, &mut out);
         let object: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+        assert_eq!(object["peer"], "unix:");
         assert_eq!(object["path"], "/openai/v1?key=***");
         assert_eq!(
             (object["duration_ms"].as_f64(), &object["end"], &object["route"]),

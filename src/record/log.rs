@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::entry::{Entry, Id, Sent};
+use super::seldom::Seldom;
 use super::{json, pretty};
 use crate::ending::End;
 use crate::error::Kind;
-use crate::text::{Lang, Say, Speak};
+use crate::peer::Peer;
+use crate::text::{Lang, Say, Speak, Unmet};
 
 /// How many lines may wait to be written.
 const QUEUE: usize = 8192;
@@ -80,6 +82,15 @@ pub enum Line {
         /// All that is known of it.
         entry: Box<Entry>,
     },
+    /// A client that did not come to its first request.
+    Unmet {
+        /// Who it was.
+        peer: Peer,
+        /// Why.
+        why: Unmet,
+        /// The language.
+        lang: Lang,
+    },
     /// A notice on standard output.
     Notice(String),
     /// A warning or an error on standard error.
@@ -112,7 +123,14 @@ impl Log {
     pub fn start(output: Output, lang: Lang) -> io::Result<Self> {
         let (queue, lines) = sync_channel(QUEUE);
         let dropped = Arc::new(AtomicU64::new(0));
-        let mut writer = Writer { output, dropped: Arc::clone(&dropped), lang, out: String::new(), err: String::new() };
+        let mut writer = Writer {
+            output,
+            dropped: Arc::clone(&dropped),
+            unmet: Seldom::default(),
+            lang,
+            out: String::new(),
+            err: String::new(),
+        };
         thread::Builder::new().name("log".to_owned()).spawn(move || writer.run(&lines))?;
         Ok(Self { queue, dropped })
     }
@@ -122,6 +140,11 @@ impl Log {
         if self.queue.try_send(line).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// A client that did not come to its first request. Of many, a few are told.
+    pub fn unmet(&self, peer: Peer, why: Unmet, lang: Lang) {
+        self.write(Line::Unmet { peer, why, lang });
     }
 
     /// A notice on standard output.
@@ -148,6 +171,7 @@ impl Log {
 struct Writer {
     output: Output,
     dropped: Arc<AtomicU64>,
+    unmet: Seldom,
     lang: Lang,
     out: String,
     err: String,
@@ -191,6 +215,12 @@ impl Writer {
                 pretty::broken(end, route.as_deref(), took, id, lang, &mut self.out);
             }
             Line::Ended { entry } => json::ended(&entry, &mut self.out),
+            Line::Unmet { peer, why, lang } => {
+                if let Some(others) = self.unmet.turn(Instant::now()) {
+                    let say = Say::Unmet { peer: &peer, why: &why.in_lang(lang), others };
+                    push(&mut self.err, &say.in_lang(lang));
+                }
+            }
             Line::Notice(text) => push(&mut self.out, &text),
             Line::Alarm(text) => push(&mut self.err, &text),
             Line::Last(done) => return Some(done),

@@ -8,8 +8,8 @@ mod entry;
 mod json;
 mod log;
 mod pretty;
+mod seldom;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ pub use log::{Line, Log, Output};
 
 use crate::ending::End;
 use crate::error::{Error, Kind};
+use crate::peer::Peer;
 use crate::text::Lang;
 
 /// How requests are logged.
@@ -54,7 +55,7 @@ struct Open {
 impl Record {
     /// Opens the record of an exchange; `style` is `None` where requests are not logged.
     #[must_use]
-    pub fn open(log: &Log, style: Option<Style>, id: Id, peer: SocketAddr, began: Instant) -> Self {
+    pub fn open(log: &Log, style: Option<Style>, id: Id, peer: Peer, began: Instant) -> Self {
         let open = |style| Open { entry: Box::new(Entry::new(id, peer, began)), log: log.clone(), style };
         Self { open: style.map(open) }
     }

@@ -105,6 +105,15 @@ pub enum Say<'a> {
         /// How, as the log names it.
         end: &'static str,
     },
+    /// A client did not come to its first request.
+    Unmet {
+        /// Who it was.
+        peer: &'a dyn Display,
+        /// Why.
+        why: &'a dyn Display,
+        /// How many others this has happened to since it was last said.
+        others: u64,
+    },
     /// The file could not be loaded.
     LoadFailed {
         /// Its path.
@@ -210,6 +219,10 @@ impl Say<'_> {
             Self::UniversalFailed(why) => write!(f, "⚠️  Universal route error: {why}"),
             Self::Malformed(why) => write!(f, "⚠️  Invalid request: {why}"),
             Self::Broken { end } => write!(f, "✂️  Answer broke off: {end}"),
+            Self::Unmet { peer, why, others: 0 } => write!(f, "⚠️  No request from {peer}: {why}"),
+            Self::Unmet { peer, why, others } => {
+                write!(f, "⚠️  No request from {peer}: {why} (and none from {others} others since this was last said)")
+            }
             Self::LoadFailed { file, why } => {
                 write!(f, "❌ Error: failed to load or reload the configuration file '{file}': {why}")
             }
@@ -296,6 +309,10 @@ impl Say<'_> {
             Self::UniversalFailed(why) => write!(f, "⚠️  万能路由错误: {why}"),
             Self::Malformed(why) => write!(f, "⚠️  无效请求: {why}"),
             Self::Broken { end } => write!(f, "✂️  响应中断: {end}"),
+            Self::Unmet { peer, why, others: 0 } => write!(f, "⚠️  {peer} 未能发出请求: {why}"),
+            Self::Unmet { peer, why, others } => {
+                write!(f, "⚠️  {peer} 未能发出请求: {why}（自上次提示以来另有 {others} 个连接如此）")
+            }
             Self::LoadFailed { file, why } => write!(f, "❌ 错误: 加载或重载配置文件 '{file}' 失败: {why}"),
             Self::Reloaded { at } => write!(f, "✅ [{at}] 配置文件已成功重载。"),
             Self::NeedsRestart => f.write_str("⚠️  server.host、server.port 和 server.workers 的改动需重启后生效。"),

@@ -8,6 +8,7 @@ mod help;
 mod problem;
 mod shown;
 mod system;
+mod unmet;
 
 use std::fmt;
 
@@ -18,6 +19,7 @@ pub use help::Help;
 pub use problem::{JsonType, Problem};
 pub use shown::{Shown, shown};
 pub use system::system_words;
+pub use unmet::Unmet;
 
 /// A language that the program speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -6,7 +6,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
@@ -14,6 +13,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::origin::Host;
+use crate::pem;
 
 /// How TLS is spoken to upstreams. Sessions are resumed among all that share one value.
 pub struct Tls {
@@ -59,7 +59,7 @@ impl Tls {
             roots.add_parsable_certificates(certificates);
         }
         if let Some(pem) = &trust.besides {
-            let certificates = parse(pem)?;
+            let certificates = pem::certificates(pem)?;
             roots.add_parsable_certificates(certificates);
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -87,30 +87,17 @@ impl Tls {
     }
 }
 
-/// Certificates from PEM text.
-///
-/// # Errors
-/// There is none in it, or one is broken.
-pub fn parse(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    match certificates {
-        Ok(certificates) if certificates.is_empty() => Err("no certificate in it".to_owned()),
-        Ok(certificates) => Ok(certificates),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
 /// A file of certificates, or a directory of such files.
 fn read_bundle(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let text = |error: io::Error| error.to_string();
     if !path.is_dir() {
-        return parse(&std::fs::read(path).map_err(text)?);
+        return pem::certificates(&std::fs::read(path).map_err(text)?);
     }
     let mut certificates = Vec::new();
     for entry in std::fs::read_dir(path).map_err(text)? {
         // Such directories hold other things too; what is no certificate is none of ours.
         let Ok(pem) = std::fs::read(entry.map_err(text)?.path()) else { continue };
-        certificates.extend(parse(&pem).unwrap_or_default());
+        certificates.extend(pem::certificates(&pem).unwrap_or_default());
     }
     Ok(certificates)
 }
@@ -151,10 +138,5 @@ mod tests {
     #[test]
     fn built_in_roots_are_there() {
         assert!(Tls::new(Trust::default()).is_ok());
-    }
-
-    #[test]
-    fn what_is_no_certificate_is_refused() {
-        assert!(parse(b"").is_err() && parse(b"-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----").is_err());
     }
 }

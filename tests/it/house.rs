@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 /// The floors from the ground up. What stands on one may import what stands below it; the ground may import the
 /// ground, everything else nothing beside it.
 const FLOORS: [&[&str]; 6] = [
-    &["deadline", "drain", "ending", "error", "h1", "jsonc", "origin", "os", "secret", "stock", "text", "wire"],
+    &[
+        "deadline", "drain", "ending", "error", "h1", "jsonc", "origin", "os", "peer", "pem", "secret", "stock",
+        "text", "wire",
+    ],
     &["accept", "demo", "headers", "record", "relay", "route", "upstream"],
     &["config"],
     &["proxy"],

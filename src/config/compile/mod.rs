@@ -12,6 +12,7 @@ use super::load::{Loaded, Surroundings};
 use super::raw::{self, File};
 use super::scalar::{Language, LogFormat};
 use super::snapshot::{Listen, Route, Snapshot, Target};
+use crate::accept;
 use crate::headers::{Configured, Policy};
 use crate::jsonc::Path;
 use crate::record::{Format, Style};
@@ -117,6 +118,7 @@ impl Compiler<'_> {
             log: server.log_requests.then_some(Style { lang, format }),
             reload: (server.reload_interval >= 0.0).then(|| seconds(server.reload_interval)),
             shutdown_timeout: server.shutdown_timeout.0,
+            greeting: accept::Greeting { tls: None, timeout: accept.head_timeout },
             accept,
             client,
             max_connections: server.limits.max_connections as usize,

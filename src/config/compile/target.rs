@@ -45,7 +45,7 @@ impl Compiler<'_> {
         if let Some(name) = ca_file.filter(|name| !name.is_empty()) {
             let file = self.context.around.directory.join(name);
             let read = std::fs::read(&file).map_err(|error| error.to_string());
-            match read.and_then(|pem| crate::upstream::tls::parse(&pem).map(|_| pem)) {
+            match read.and_then(|pem| crate::pem::certificates(&pem).map(|_| pem)) {
                 Ok(pem) => trust.besides = Some(pem),
                 Err(why) => self.error(path, Problem::UnreadableFile { file: file.display().to_string(), why }),
             }
