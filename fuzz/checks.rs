@@ -105,7 +105,7 @@ pub fn jsonc(data: &[u8]) {
 }
 
 fn forward(head: &RequestHead) -> Vec<u8> {
-    let to = Outgoing { target: b"/", host: b"up", authorization: None };
+    let to = Outgoing { target: b"/", host: b"up", authorization: None, trailers: false };
     let mut out = Vec::new();
     Policy::default().write_request(head, &to, &mut out, |_, _| {});
     out

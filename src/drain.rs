@@ -35,6 +35,7 @@ struct Shared {
     next: Cell<u64>,
     tasks: RefCell<HashMap<u64, Task>>,
     changed: Notify,
+    begun: Notify,
 }
 
 struct Task {
@@ -49,6 +50,7 @@ impl Default for Drain {
             next: Cell::new(0),
             tasks: RefCell::default(),
             changed: Notify::new(),
+            begun: Notify::new(),
         }))
     }
 }
@@ -100,6 +102,7 @@ impl Drain {
     /// Lets no new exchange begin after those that run.
     pub fn begin(&self) {
         self.0.phase.set(Phase::Draining);
+        self.0.begun.notify_waiters();
     }
 
     /// Ends the tasks that only wait for a next exchange.
@@ -135,6 +138,13 @@ impl Ticket {
     #[must_use]
     pub fn phase(&self) -> Phase {
         self.drain.phase()
+    }
+
+    /// Waits until no new exchange may begin.
+    pub async fn begun(&self) {
+        if self.phase() == Phase::Serving {
+            self.drain.0.begun.notified().await;
+        }
     }
 
     /// Says whether the task has nothing to lose: it waits for the first byte of a next exchange.

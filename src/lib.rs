@@ -19,6 +19,7 @@
 //!
 //! ```text
 //! h1        HTTP/1.1 without sockets          wire      a stream, and what has arrived on it
+//! h2        HTTP/2 behind the same types
 //! error     what can go wrong, a closed set   ending    how an exchange ended
 //! origin    where an upstream lives           peer      who a client is
 //! drain     who is still at work              deadline  one timer for all the limits of a connection
@@ -41,6 +42,7 @@ pub mod drain;
 pub mod ending;
 pub mod error;
 pub mod h1;
+pub mod h2;
 pub mod headers;
 pub mod jsonc;
 pub mod origin;

@@ -10,6 +10,7 @@ use super::{Limits, Seat};
 use crate::deadline::Deadline;
 use crate::drain::{Phase, Ticket};
 use crate::h1::{RequestHead, RequestReader, Violation};
+use crate::h2::PREFACE;
 use crate::peer::Peer;
 use crate::wire::Wire;
 
@@ -30,8 +31,9 @@ pub struct Client {
     pub peer: Peer,
     /// When it became idle, if somebody has just asked the clock.
     pub rests_since: Option<Instant>,
-    ticket: Ticket,
-    _seat: Seat,
+    pub(super) ticket: Ticket,
+    /// A stream sits in the seat of its connection.
+    pub(super) seat: Option<Seat>,
 }
 
 /// Why there is no next request.
@@ -49,7 +51,20 @@ impl Client {
     /// A client whose first request is awaited.
     #[must_use]
     pub fn new(wire: Wire, peer: Peer, ticket: Ticket, seat: Seat) -> Self {
-        Self { wire, deadline: Deadline::default(), peer, rests_since: None, ticket, _seat: seat }
+        Self { wire, deadline: Deadline::default(), peer, rests_since: None, ticket, seat: Some(seat) }
+    }
+
+    /// One stream of a client that speaks HTTP/2.
+    #[must_use]
+    pub fn of_stream(wire: Wire, peer: Peer, ticket: Ticket) -> Self {
+        Self { wire, deadline: Deadline::default(), peer, rests_since: None, ticket, seat: None }
+    }
+
+    /// Whether what has arrived is the preface of HTTP/2 (RFC 9113 section 3.4): a client may begin with it where it
+    /// knows that it is understood.
+    #[must_use]
+    pub fn begins_http2(&self) -> bool {
+        self.wire.input.filled().starts_with(PREFACE)
     }
 
     /// How far the end of the program has come.

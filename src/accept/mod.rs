@@ -5,6 +5,7 @@ mod client;
 mod gate;
 mod greet;
 mod listen;
+mod streams;
 pub mod tls;
 
 pub use arrival::Arrival;
@@ -12,10 +13,11 @@ pub use client::{Client, NoRequest};
 pub use gate::{Gate, Seat};
 pub use greet::{Greeting, NoGreeting, Protocol};
 pub use listen::{BindError, bind};
+pub use streams::Streams;
 
 use std::time::Duration;
 
-use crate::h1;
+use crate::{h1, h2};
 
 /// What a client may take of us before its request is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub struct Limits {
     pub head: h1::Limits,
     /// From the first byte of a head to its end. `None`: no limit.
     pub head_timeout: Option<Duration>,
+    /// For connections of HTTP/2.
+    pub http2: h2::Limits,
     /// How long a connection may wait for its next request. `None`: no limit.
     pub keep_alive_timeout: Option<Duration>,
 }

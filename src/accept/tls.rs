@@ -17,8 +17,8 @@ use crate::pem;
 use crate::secret::Secret;
 
 /// The protocols that are offered, the preferred one first.
-const OFFERED: [&[u8]; 1] = [b"http/1.1"];
-/// The name of HTTP/2 among them.
+const OFFERED: [&[u8]; 2] = [HTTP2, b"http/1.1"];
+/// The name of HTTP/2 among them (RFC 9113 section 3.2).
 const HTTP2: &[u8] = b"h2";
 
 /// How TLS is spoken to clients. Sessions are resumed among all that share one value.

@@ -142,6 +142,11 @@ pub struct Limits {
     /// 同时连接的客户端上限，超过返回 503。系统的文件描述符上限不足时会相应降低。
     #[schemars(range(min = 1, max = 10_000_000))]
     pub max_connections: u32,
+    /// How many requests a client may have under way at once on one HTTP/2 connection.
+    ///
+    /// 客户端在一个 HTTP/2 连接上可同时进行的请求数。
+    #[schemars(range(min = 1, max = 10_000))]
+    pub max_concurrent_streams: u32,
     /// How long a request head may take from its first byte to its last. Beyond it: 408. 0: no limit.
     ///
     /// 请求头部从第一个字节到最后一个字节的时限，超过返回 408。0 表示不限。
@@ -244,6 +249,11 @@ pub struct Route {
     #[serde(deserialize_with = "in_order")]
     #[schemars(with = "std::collections::BTreeMap<String, HeaderValue>")]
     pub custom_headers: Vec<(String, HeaderValue)>,
+    /// Whether HTTP/2 is spoken to the upstream: over TLS if it agrees, in the clear without asking. Otherwise HTTP/1.1,
+    /// which needs less of the machine.
+    ///
+    /// 是否以 HTTP/2 连接上游: 经由 TLS 时由双方协商，明文时直接使用。否则使用开销更小的 HTTP/1.1。
+    pub http2: bool,
     /// Time limits of this route.
     ///
     /// 此路由的时限。
@@ -275,6 +285,7 @@ impl Default for Limits {
             max_head_fields: 128,
             max_body_size: None,
             max_connections: 10_000,
+            max_concurrent_streams: 128,
             head_timeout: Time(Duration::from_secs(10)),
             keep_alive_timeout: Time(Duration::from_secs(75)),
             body_timeout: Time(Duration::from_secs(30)),
@@ -304,6 +315,7 @@ impl Default for Route {
             proxy: None,
             force_header_overwrite: None,
             custom_headers: Vec::new(),
+            http2: false,
             timeouts: RouteTimeouts::default(),
         }
     }

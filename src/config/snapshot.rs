@@ -68,6 +68,8 @@ pub struct Route {
     pub headers: headers::Policy,
     /// Its own header policy, if it has one.
     pub force: Option<bool>,
+    /// Whether HTTP/2 is spoken to its upstream.
+    pub http2: bool,
     /// Its time limits.
     pub timeouts: relay::Timeouts,
 }

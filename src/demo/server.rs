@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::{Answer, Event, GAP, Keys, answer};
 use crate::drain::Drain;
-use crate::h1::{Body, Framing, Limits, RequestHead, RequestReader, Step, Target, encode};
+use crate::h1::{Body, Framing, Limits, RequestHead, RequestReader, Step, Target, Trailers, encode};
 use crate::wire::{Stream, Wire};
 
 /// The largest question that is listened to, in bytes.
@@ -70,7 +70,7 @@ async fn read_head(wire: &mut Wire) -> io::Result<Option<RequestHead>> {
 async fn read_body(wire: &mut Wire, head: &RequestHead) -> io::Result<Vec<u8>> {
     let mut reader = match head.framing {
         Framing::Chunked => Body::without_chunks(Framing::Chunked),
-        _ => head.body(),
+        _ => head.body(Trailers::Drop),
     };
     let mut body = Vec::new();
     loop {

@@ -64,6 +64,31 @@ impl Body {
         }
     }
 
+    /// A body of this framing of which the payload is passed on, and the lines of its trailer section, which come
+    /// when [`Body::is_in_trailers`].
+    #[must_use]
+    pub fn unframed(framing: Framing) -> Self {
+        match framing {
+            Framing::Chunked => {
+                Self { rest: Rest::Chunked(Scanner::new(chunked::Keep::PayloadAndTrailers)), payload: 0 }
+            }
+            framing => Self::new(framing, Trailers::Drop),
+        }
+    }
+
+    /// Leaves the trailer section out from here on.
+    pub fn drop_trailers(&mut self) {
+        if let Rest::Chunked(scanner) = &mut self.rest {
+            scanner.drop_trailers();
+        }
+    }
+
+    /// Whether what comes next belongs to the trailer section.
+    #[must_use]
+    pub fn is_in_trailers(&self) -> bool {
+        matches!(&self.rest, Rest::Chunked(scanner) if scanner.is_in_trailers())
+    }
+
     /// Looks at what has arrived, and counts what it passes or skips as gone: the caller owes exactly that.
     ///
     /// # Errors

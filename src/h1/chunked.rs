@@ -22,6 +22,8 @@ pub(super) enum Keep {
     Framing(Trailers),
     /// The content of the chunks.
     Payload,
+    /// The content of the chunks, and the lines of the trailer section that may pass.
+    PayloadAndTrailers,
 }
 
 #[derive(Debug, Clone)]
@@ -79,6 +81,17 @@ impl Scanner {
 
     pub(super) fn is_done(&self) -> bool {
         self.state == State::Done
+    }
+
+    pub(super) fn is_in_trailers(&self) -> bool {
+        self.state == State::Trailers
+    }
+
+    /// Leaves the trailer section out from here on.
+    pub(super) fn drop_trailers(&mut self) {
+        if self.keep == Keep::Framing(Trailers::Pass) {
+            self.keep = Keep::Framing(Trailers::Drop);
+        }
     }
 
     /// The longest run from the start of `arrived` that is all passed on or all left out.
@@ -178,7 +191,8 @@ impl Scanner {
             return Ok(Some(Run { length: 2, pass: framing, next: State::Done }));
         }
         let name = fields::trailer_name(line)?;
-        let pass = self.keep == Keep::Framing(Trailers::Pass) && may_trail(name);
+        let keeps_trailers = matches!(self.keep, Keep::Framing(Trailers::Pass) | Keep::PayloadAndTrailers);
+        let pass = keeps_trailers && may_trail(name);
         Ok(Some(Run { length: line.len(), pass, next: State::Trailers }))
     }
 }
@@ -262,6 +276,14 @@ mod tests {
         for piece in 1..body.len() {
             let passed = scan(Keep::Framing(Trailers::Pass), body, piece).expect("valid").0;
             assert_eq!(passed, b"0\r\ngrpc-status: 0\r\nX-b: c\r\n\r\n");
+        }
+    }
+
+    #[test]
+    fn content_and_trailers_can_be_had_without_the_framing() {
+        let body = b"3\r\nabc\r\n0\r\nA: b\r\nContent-Length: 5\r\nC: d\r\n\r\n";
+        for piece in 1..body.len() {
+            assert_eq!(scan(Keep::PayloadAndTrailers, body, piece).expect("valid").0, b"abcA: b\r\nC: d\r\n");
         }
     }
 

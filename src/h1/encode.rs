@@ -10,9 +10,14 @@ pub fn chunk(content: &[u8], out: &mut Vec<u8>) {
     if content.is_empty() {
         return;
     }
-    hexadecimal(content.len(), out);
-    out.extend_from_slice(b"\r\n");
+    chunk_size(content.len(), out);
     out.extend_from_slice(content);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The line before the content of a chunk. After the content comes CRLF.
+pub fn chunk_size(length: usize, out: &mut Vec<u8>) {
+    hexadecimal(length, out);
     out.extend_from_slice(b"\r\n");
 }
 

@@ -148,10 +148,10 @@ impl RequestHead {
         self.fields = Fields::default();
     }
 
-    /// A reader for the body that follows this head. Chunk extensions and trailers of requests are left out.
+    /// A reader for the body that follows this head.
     #[must_use]
-    pub fn body(&self) -> Body {
-        Body::new(self.framing, Trailers::Drop)
+    pub fn body(&self, trailers: Trailers) -> Body {
+        Body::new(self.framing, trailers)
     }
 
     fn check_target(&self) -> Result<(), Violation> {

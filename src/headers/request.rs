@@ -46,6 +46,8 @@ pub struct Outgoing<'a> {
     pub host: &'a [u8],
     /// `Authorization` from `user:password@` in a URL that the client wrote itself.
     pub authorization: Option<&'a Secret>,
+    /// Whether trailers of the request pass, and with them what announces them.
+    pub trailers: bool,
 }
 
 impl Policy {
@@ -130,7 +132,10 @@ impl Writer<'_> {
                 self.end_run(number);
                 Some(Action::Dropped(Rule::Expect))
             }
-            7 if field.is(b"trailer") => {
+            2 if self.to.trailers && field.is(b"te") && field.value().eq_ignore_ascii_case(b"trailers") => {
+                Some(Action::Passed)
+            }
+            7 if !self.to.trailers && field.is(b"trailer") => {
                 self.end_run(number);
                 Some(Action::Dropped(Rule::Trailer))
             }
@@ -208,7 +213,7 @@ mod tests {
     use super::*;
     use crate::h1::{Limits, RequestReader};
 
-    const TO: Outgoing<'_> = Outgoing { target: b"/v1", host: b"up", authorization: None };
+    const TO: Outgoing<'_> = Outgoing { target: b"/v1", host: b"up", authorization: None, trailers: false };
 
     fn write(policy: &Policy, request: &str, to: &Outgoing<'_>) -> (String, Vec<(String, Action)>) {
         let read = RequestReader::default().read(request.as_bytes(), &Limits::REQUEST);

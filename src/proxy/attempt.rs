@@ -1,31 +1,54 @@
 //! Getting an answer: on a connection that is there, or on a new one.
 
+use std::sync::Arc;
+
 use super::exchange::Failure;
 use crate::h1::ResponseHead;
+use crate::h2;
 use crate::relay::{Break, Relay};
 use crate::upstream::{Key, Upstreams};
 use crate::wire::Wire;
+
+/// How often a request is sent again at most. An upstream that refuses it again and again does not want it.
+const MAX_REPEATS: usize = 2;
 
 /// Sends the request and gives the head of the answer, with the connection on which the rest will come.
 ///
 /// A kept connection may have been closed by the origin at the very moment of its use. Only then is the request sent
 /// again by itself, on a new connection, and only if no byte of an answer has come and either nothing of the request
 /// had gone out or it does no harm to say it twice (RFC 9110 section 9.2.2). A POST that may have been read is not
-/// repeated: somebody might pay twice.
+/// repeated: somebody might pay twice. An upstream that speaks HTTP/2 can say of a request that it was not looked at
+/// (RFC 9113 section 8.7); that one is sent again whatever it asks for, and on a new connection too.
 pub(super) async fn answer_head(
     relay: &mut Relay<'_>,
     upstreams: &Upstreams,
-    key: &Key,
+    key: &Arc<Key>,
     is_idempotent: bool,
 ) -> Result<(Wire, ResponseHead), Failure> {
-    if let Some(mut upstream) = upstreams.reuse(key, relay.began()) {
-        match relay.answer_head(&mut upstream, is_idempotent).await {
-            Err(Break::UpstreamClosed(_)) if relay.can_repeat(is_idempotent) => relay.repeat(),
-            Err(broken) => return Err(broken.into()),
+    let mut kept = upstreams.reuse(key, relay.began());
+    let mut repeats = 0;
+    loop {
+        let may_be_stale = kept.is_some() && is_idempotent;
+        let is_kept = kept.is_some();
+        let mut upstream = match kept.take() {
+            Some(upstream) => upstream,
+            None => relay.meanwhile(upstreams.connect(key)).await?.map_err(|error| Failure::Answer(error.into()))?,
+        };
+        if key.http2 {
+            relay.meet(&upstream)?;
+        }
+        let may_be_refused = upstream.is_http2();
+        match relay.answer_head(&mut upstream, may_be_stale || may_be_refused).await {
             Ok(answer) => return Ok((upstream, answer)),
+            Err(Break::UpstreamClosed(error)) if repeats < MAX_REPEATS => {
+                let is_unprocessed = h2::is_unprocessed(&error);
+                if !(is_kept || is_unprocessed) || !relay.can_repeat(is_idempotent || is_unprocessed) {
+                    return Err(Break::UpstreamClosed(error).into());
+                }
+                relay.repeat();
+                repeats += 1;
+            }
+            Err(broken) => return Err(broken.into()),
         }
     }
-    let mut upstream = relay.meanwhile(upstreams.dial(key)).await?.map_err(|error| Failure::Answer(error.into()))?;
-    let answer = relay.answer_head(&mut upstream, false).await?;
-    Ok((upstream, answer))
 }

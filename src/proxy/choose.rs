@@ -87,12 +87,8 @@ fn forward(snapshot: &Snapshot, route: &Route, rest: &[u8], query: Option<&[u8]>
             let mut forward = universal(&route.key, rest, query)?;
             let origin = forward.origin.take().ok_or_else(|| Error::new(Kind::Internal))?;
             let name = origin.to_string().into();
-            Ok(Forwarding {
-                forward,
-                key: Arc::new(Key::new(origin, None, snapshot.tls.as_ref())),
-                name,
-                is_universal: true,
-            })
+            let key = Key::new(origin, None, snapshot.tls.as_ref()).speaking_http2(route.http2);
+            Ok(Forwarding { forward, key: Arc::new(key), name, is_universal: true })
         }
     }
 }

@@ -9,11 +9,12 @@ use crate::accept::Client;
 use crate::config::{Route, Snapshot};
 use crate::ending::End;
 use crate::error::{Error, Kind};
-use crate::h1::{self, Framing, RequestHead, Version};
+use crate::h1::{self, Framing, RequestHead, Trailers, Version};
 use crate::headers::{Action, Outgoing, Rule};
 use crate::record::{Change, Forwarded, Record, Sent};
-use crate::relay::{Break, Broken, Flow, Nature, Outbox, Relay};
+use crate::relay::{Break, Flow, Nature, Outbox, Relay};
 use crate::stock;
+use crate::upstream::Key;
 
 /// One exchange.
 pub(super) struct Exchange {
@@ -107,12 +108,19 @@ impl Exchange {
     }
 
     /// Station `headers`: the head as it goes out.
-    pub(super) fn prepare(&mut self, route: &Route, forward: &Forwarding, head: &RequestHead) -> Vec<u8> {
+    pub(super) fn prepare(
+        &mut self,
+        client: &Client,
+        route: &Route,
+        forward: &Forwarding,
+        head: &RequestHead,
+    ) -> Vec<u8> {
         self.record.upstream(&forward.name);
         let to = Outgoing {
             target: &forward.forward.target,
             host: &forward.forward.host,
             authorization: forward.forward.authorization.as_ref(),
+            trailers: passes_trailers(client, &forward.key),
         };
         let mut out = stock::take_bytes();
         let mut changes = Vec::new();
@@ -142,6 +150,7 @@ impl Exchange {
         head: &RequestHead,
         request: Vec<u8>,
         route: &Route,
+        key: &Key,
     ) -> Result<Relay<'a>, Failure> {
         let limits = self.snapshot.client;
         if let (Framing::Length(length), Some(max)) = (head.framing, limits.max_body)
@@ -152,19 +161,19 @@ impl Exchange {
         if self.request_left == Left::Body {
             self.request_left = Left::Rest;
         }
-        let mut request = Flow::new(Outbox::new(request), head.body()).with_limit(limits.max_body);
-        request.preload(&mut client.wire).map_err(|broken| match broken {
-            Broken::Framing(violation) => Failure::Answer(violation.into()),
-            Broken::TooLarge => Failure::Answer(Error::new(Kind::BodyTooLarge)),
-            Broken::Source(_) | Broken::Sink(_) => Failure::ClientGone,
-        })?;
+        let trailers = if passes_trailers(client, key) { Trailers::Pass } else { Trailers::Drop };
+        let request = Flow::new(Outbox::new(request), head.body(trailers)).with_limit(limits.max_body);
         let nature = Nature {
             to_head: self.to_head,
             expects_continue: head.expects_continue,
             understands_interim: head.version == Version::Http11,
             began: self.began,
         };
-        Ok(Relay::new(&mut client.wire, &mut client.deadline, request, nature, route.timeouts, limits))
+        let mut relay = Relay::new(&mut client.wire, &mut client.deadline, request, nature, route.timeouts, limits);
+        if !key.http2 {
+            relay.preload()?;
+        }
+        Ok(relay)
     }
 
     /// Notes how much of the request a relay has taken.
@@ -193,6 +202,11 @@ impl Exchange {
         self.record.ended(end);
         after
     }
+}
+
+/// Whether trailers of a request may pass: only from HTTP/2 to HTTP/2, where nobody can take them for anything else.
+fn passes_trailers(client: &Client, key: &Key) -> bool {
+    key.http2 && client.wire.is_http2()
 }
 
 /// What of all decisions people want to read.

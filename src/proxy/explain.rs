@@ -49,6 +49,7 @@ pub fn explain(snapshot: &Snapshot, head: &RequestHead) -> Explained {
         target: &forward.forward.target,
         host: &forward.forward.host,
         authorization: forward.forward.authorization.as_ref(),
+        trailers: false,
     };
     let mut headers = Vec::new();
     route.headers.write_request(head, &to, &mut Vec::new(), |name, action| headers.push((name.to_vec(), action)));

@@ -18,7 +18,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-use crate::accept::{Arrival, Client, NoGreeting, NoRequest, Protocol, Seat};
+use crate::accept::{Arrival, Client, NoGreeting, NoRequest, Protocol, Seat, Streams};
 use crate::config::{Live, Snapshot};
 use crate::drain::{Drain, Ticket};
 use crate::ending::End;
@@ -47,7 +47,8 @@ impl Worker {
     pub fn new(number: usize, live: Arc<Live>, log: Log) -> Self {
         // Names of exchanges should not be those of the run before.
         let seed = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() << 7);
-        let (upstreams, drain) = (Upstreams::default(), Drain::default());
+        let drain = Drain::default();
+        let upstreams = Upstreams::new(drain.clone());
         Self { live, log, upstreams, drain, number, exchanges: Cell::new(seed) }
     }
 
@@ -75,29 +76,53 @@ impl Worker {
     }
 }
 
-/// Serves one client, request after request, for as long as both want to go on.
+/// Serves one client for as long as both want to go on.
 pub async fn serve(arrival: Arrival, ticket: Ticket, seat: Seat, worker: Rc<Worker>) {
-    let Some((mut client, protocol)) = greet(arrival, ticket, seat, &worker).await else { return };
-    match protocol {
-        Protocol::Http1 => {}
-        // It is not offered.
-        Protocol::Http2 => return,
+    let Some((client, protocol)) = greet(arrival, ticket, seat, &worker).await else { return };
+    let client = match protocol {
+        Protocol::Http1 => serve_requests(client, &worker).await,
+        Protocol::Http2 => Some(client),
+    };
+    if let Some(client) = client {
+        // Boxed: what a few connections need must not weigh on all.
+        Box::pin(serve_streams(client, worker)).await;
     }
+}
+
+/// Serves a client that speaks HTTP/2, each of its streams as if it were a connection.
+async fn serve_streams(client: Client, worker: Rc<Worker>) {
+    let accept = worker.live.current().accept;
+    let peer = client.peer;
+    let Some(mut streams) = Streams::begin(client, &accept).await else { return };
+    while let Some(stream) = streams.next(&accept).await {
+        let worker = Rc::clone(&worker);
+        worker.clone().drain().spawn(|ticket| async move {
+            serve_requests(Client::of_stream(stream, peer, ticket), &worker).await;
+        });
+    }
+}
+
+/// Serves one request after another. Gives the client back if it turns out to speak HTTP/2.
+async fn serve_requests(mut client: Client, worker: &Worker) -> Option<Client> {
+    let mut is_first = true;
     loop {
         let accept = worker.live.current().accept;
         let after = match client.next_request(&accept).await {
-            Ok(mut head) => handle(&mut client, &mut head, &worker).await,
-            Err(NoRequest::Over) => return,
-            Err(NoRequest::Bad(violation)) => refuse(&mut client, &worker, violation.into()).await,
-            Err(NoRequest::TooSlow) => refuse(&mut client, &worker, Error::new(Kind::RequestTimeout)).await,
+            Ok(mut head) => handle(&mut client, &mut head, worker).await,
+            Err(NoRequest::Over) => return None,
+            Err(NoRequest::Bad(_)) if is_first && client.begins_http2() => return Some(client),
+            Err(NoRequest::Bad(violation)) => refuse(&mut client, worker, violation.into()).await,
+            Err(NoRequest::TooSlow) => refuse(&mut client, worker, Error::new(Kind::RequestTimeout)).await,
         };
+        is_first = false;
         match after {
-            After::NextRequest => {}
-            After::Close => return client.close().await,
-            After::Linger => return client.linger().await,
-            After::Cut => return,
-            After::VisibleCut => return client.cut().await,
+            After::NextRequest => continue,
+            After::Close => client.close().await,
+            After::Linger => client.linger().await,
+            After::Cut => {}
+            After::VisibleCut => client.cut().await,
         }
+        return None;
     }
 }
 
@@ -129,8 +154,8 @@ async fn walk(
         Way::Health => return Ok(reply::health(exchange, client, head).await),
         Way::Route(route, forward) => (route, forward),
     };
-    let request = exchange.prepare(route, &forward, head);
-    let mut relay = exchange.relay(client, head, request, route)?;
+    let request = exchange.prepare(client, route, &forward, head);
+    let mut relay = exchange.relay(client, head, request, route, &forward.key)?;
     head.forget_lines();
     let answered = attempt::answer_head(&mut relay, worker.upstreams(), &forward.key, exchange.is_idempotent).await;
     exchange.note_request(&relay);

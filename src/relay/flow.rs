@@ -112,6 +112,11 @@ impl Flow {
         Ok(())
     }
 
+    /// Leaves the trailer section out from here on.
+    pub fn drop_trailers(&mut self) {
+        self.body.drop_trailers();
+    }
+
     /// Moves what can be moved. Ready when the body is over and all of it is written.
     pub fn poll(
         &mut self,

@@ -111,6 +111,26 @@ impl<'a> Relay<'a> {
         }
     }
 
+    /// Prepares the request for an upstream of which only now is known what it speaks: trailers of requests pass on
+    /// HTTP/2 alone.
+    ///
+    /// # Errors
+    /// The body is broken, or too large.
+    pub fn meet(&mut self, upstream: &Wire) -> Result<(), Break> {
+        if !upstream.is_http2() {
+            self.request.drop_trailers();
+        }
+        self.preload()
+    }
+
+    /// Puts what has arrived of the request's body behind its head, so that both go out at once.
+    ///
+    /// # Errors
+    /// The body is broken, or too large.
+    pub fn preload(&mut self) -> Result<(), Break> {
+        self.request.preload(self.client).map_err(|broken| broken_request(&broken))
+    }
+
     /// Lets something happen that needs no bytes of either side, for as long as the client stays and `limit` lasts.
     ///
     /// # Errors
@@ -248,14 +268,12 @@ impl<'a> Relay<'a> {
         }
         match self.request.poll(cx, now, self.client, upstream) {
             Poll::Pending | Poll::Ready(Ok(())) => Ok(()),
-            Poll::Ready(Err(Broken::Source(_))) => Err(Break::ClientGone),
-            Poll::Ready(Err(Broken::Framing(violation))) => Err(Break::BadBody(violation)),
-            Poll::Ready(Err(Broken::TooLarge)) => Err(Break::BodyTooLarge),
             Poll::Ready(Err(Broken::Sink(_))) => {
                 // It may have answered before it closed, to say why it takes no more.
                 self.request_abandoned = true;
                 Ok(())
             }
+            Poll::Ready(Err(broken)) => Err(broken_request(&broken)),
         }
     }
 
@@ -385,6 +403,15 @@ fn early_hints(head: &ResponseHead, out: &mut Vec<u8>) {
 
 fn bad_answer(violation: Violation) -> Break {
     Break::BadAnswer(BadAnswer::Violation(violation))
+}
+
+/// What a request's end before its time says of the client.
+fn broken_request(broken: &Broken) -> Break {
+    match broken {
+        Broken::Source(_) | Broken::Sink(_) => Break::ClientGone,
+        Broken::Framing(violation) => Break::BadBody(*violation),
+        Broken::TooLarge => Break::BodyTooLarge,
+    }
 }
 
 fn broken_answer(broken: Broken) -> Break {

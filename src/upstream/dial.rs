@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
 use super::resolve::Resolver;
-use super::{DialError, Key};
+use super::{DialError, Key, tls};
 use crate::origin::Host;
 use crate::wire::{Stream, Wire};
 
@@ -23,7 +23,14 @@ const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
 const PROBE_AFTER: Duration = Duration::from_secs(30);
 const PROBE_EVERY: Duration = Duration::from_secs(10);
 
-pub(super) async fn dial(resolver: &Resolver, key: &Key) -> Result<Wire, DialError> {
+/// A new connection.
+pub(super) struct Dialed {
+    pub(super) wire: Wire,
+    /// Whether HTTP/2 is to be spoken on it.
+    pub(super) http2: bool,
+}
+
+pub(super) async fn dial(resolver: &Resolver, key: &Key) -> Result<Dialed, DialError> {
     let origin = &key.origin;
     let addresses = match &origin.host {
         Host::Address(address) => vec![*address],
@@ -31,14 +38,15 @@ pub(super) async fn dial(resolver: &Resolver, key: &Key) -> Result<Wire, DialErr
     };
     let tcp = connect(addresses, origin.port).await.map_err(DialError::Connect)?;
     prepare(&tcp).map_err(DialError::Connect)?;
-    let stream = match &key.tls {
-        None => Stream::Tcp(tcp),
+    let (stream, http2) = match &key.tls {
+        None => (Stream::Tcp(tcp), key.http2),
         Some(tls) => {
-            let session = tls.connect(&origin.host, tcp).await.map_err(DialError::Tls)?;
-            Stream::Tls(Box::new(session.into()))
+            let session = tls.connect(&origin.host, key.http2, tcp).await.map_err(DialError::Tls)?;
+            let http2 = tls::chose_http2(&session);
+            (Stream::Tls(Box::new(session.into())), http2)
         }
     };
-    Ok(Wire::new(stream))
+    Ok(Dialed { wire: Wire::new(stream), http2 })
 }
 
 fn prepare(tcp: &TcpStream) -> io::Result<()> {

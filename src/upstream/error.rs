@@ -14,13 +14,15 @@ pub enum DialError {
     Connect(io::Error),
     /// TLS could not be agreed upon.
     Tls(io::Error),
+    /// The other side does not speak HTTP/2, though it should.
+    Http2(io::Error),
 }
 
 impl fmt::Display for DialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Dns(why) => write!(f, "{why}"),
-            Self::Connect(error) | Self::Tls(error) => write!(f, "{error}"),
+            Self::Connect(error) | Self::Tls(error) | Self::Http2(error) => write!(f, "{error}"),
         }
     }
 }
@@ -29,7 +31,7 @@ impl std::error::Error for DialError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Dns(_) => None,
-            Self::Connect(error) | Self::Tls(error) => Some(error),
+            Self::Connect(error) | Self::Tls(error) | Self::Http2(error) => Some(error),
         }
     }
 }
@@ -40,6 +42,7 @@ impl From<DialError> for Error {
             DialError::Dns(_) => Kind::UpstreamDns,
             DialError::Connect(_) => Kind::UpstreamConnect,
             DialError::Tls(_) => Kind::UpstreamTls,
+            DialError::Http2(_) => Kind::UpstreamBadAnswer,
         };
         Self::new(kind).detail(error)
     }

@@ -19,6 +19,8 @@ pub struct Key {
     pub tunnel: bool,
     /// How TLS is spoken on it, where the origin or the proxy asks for TLS.
     pub tls: Option<Arc<Tls>>,
+    /// Whether HTTP/2 is spoken on it, where the other side agrees: over TLS it is asked, in the clear it has to.
+    pub http2: bool,
     /// The hash of all that, taken once: a route's key is looked up with every request. It is keyed at random, since
     /// clients choose the origins of universal routes.
     hash: u64,
@@ -32,15 +34,21 @@ impl Key {
     pub fn new(origin: Origin, proxy: Option<Arc<Proxy>>, tls: Option<&Arc<Tls>>) -> Self {
         let is_tls_to_proxy = proxy.as_ref().is_some_and(|proxy| proxy.scheme == ProxyScheme::Https);
         let tls = tls.filter(|_| origin.scheme == Scheme::Https || is_tls_to_proxy).cloned();
-        Self { origin, proxy, tunnel: false, tls, hash: 0 }.hashed()
+        Self { origin, proxy, tunnel: false, tls, http2: false, hash: 0 }.hashed()
     }
 
-    /// The same place by the same way, but through a tunnel in any case: what is no plain HTTP/1.1 request cannot be
-    /// sent to a proxy as such.
+    /// The same place by the same way, where HTTP/2 is spoken if it is so wished. Through a proxy it needs a tunnel.
+    #[must_use]
+    pub fn speaking_http2(self, http2: bool) -> Self {
+        if http2 { Self { http2, ..self.in_tunnel() }.hashed() } else { self }
+    }
+
+    /// The same place by the same way, but through a tunnel in any case, and with HTTP/1.1: what is no plain HTTP/1.1
+    /// request cannot be sent to a proxy as such.
     #[must_use]
     pub fn in_tunnel(&self) -> Self {
-        let has_choice = self.takes_whole_requests();
-        Self { tunnel: has_choice, ..self.clone() }.hashed()
+        let needs_tunnel = self.tunnel || self.takes_whole_requests();
+        Self { tunnel: needs_tunnel, http2: false, ..self.clone() }.hashed()
     }
 
     /// Whether the other end is an HTTP proxy that is sent whole requests with the URL in the request line
@@ -52,7 +60,7 @@ impl Key {
     }
 
     fn hashed(self) -> Self {
-        let hash = RANDOM.hash_one((&self.origin, &self.proxy, self.tunnel, &self.tls));
+        let hash = RANDOM.hash_one((&self.origin, &self.proxy, self.tunnel, &self.tls, self.http2));
         Self { hash, ..self }
     }
 }

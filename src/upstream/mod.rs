@@ -6,6 +6,7 @@ mod key;
 mod pool;
 mod proxy;
 mod resolve;
+mod shared;
 pub mod tls;
 
 use std::cell::RefCell;
@@ -20,39 +21,60 @@ pub use key::Key;
 pub use pool::keep_alive_limit;
 pub use proxy::{BadProxy, Login, Proxy, ProxyScheme};
 
+use crate::drain::Drain;
 use crate::wire::Wire;
 use pool::Pool;
 use resolve::Resolver;
+use shared::Shared;
 
 /// How often connections that nobody asks for are looked at.
 const SWEEP: Duration = Duration::from_secs(5);
 
 /// The upstream connections of one worker. Nothing is shared between workers.
-#[derive(Default)]
 pub struct Upstreams {
     pool: RefCell<Pool>,
+    shared: Shared,
+    drain: Drain,
     resolver: Resolver,
     filled: Notify,
 }
 
 impl Upstreams {
-    /// A connection that was used before and still is good, the most recent first.
+    /// Those of a worker, whose runtime drives what is shared among exchanges.
     #[must_use]
-    pub fn reuse(&self, key: &Key, now: Instant) -> Option<Wire> {
-        self.pool.borrow_mut().take(key, now)
+    pub fn new(drain: Drain) -> Self {
+        let (pool, shared) = (RefCell::default(), Shared::default());
+        Self { pool, shared, drain, resolver: Resolver::default(), filled: Notify::new() }
     }
 
-    /// Makes a connection. It has no time limit of its own: whoever waits for it has one.
+    /// A connection that was used before and still is good, the most recent first; a stream of one where they are
+    /// shared.
+    #[must_use]
+    pub fn reuse(&self, key: &Key, now: Instant) -> Option<Wire> {
+        let shared = if key.http2 { self.shared.open(key) } else { None };
+        shared.or_else(|| self.pool.borrow_mut().take(key, now))
+    }
+
+    /// Makes a connection, or waits for one that is being made and can be shared. It has no time limit of its own:
+    /// whoever waits for it has one.
     ///
     /// # Errors
     /// Which step failed, and how.
-    pub async fn dial(&self, key: &Key) -> Result<Wire, DialError> {
+    pub async fn connect(&self, key: &Arc<Key>) -> Result<Wire, DialError> {
         // Boxed: a connection is made rarely, and what it needs must not weigh on every open stream.
-        Box::pin(dial::dial(&self.resolver, key)).await
+        if key.http2 {
+            Box::pin(self.shared.connect(&self.resolver, key, &self.drain, &self.filled)).await
+        } else {
+            Box::pin(async { Ok(dial::dial(&self.resolver, key).await?.wire) }).await
+        }
     }
 
     /// Keeps a connection on which nothing is under way, until then.
     pub fn keep(&self, key: &Arc<Key>, wire: Wire, until: Instant) {
+        if wire.is_http2() {
+            // A stream serves once; its connection is kept by those who share it.
+            return;
+        }
         let mut pool = self.pool.borrow_mut();
         let was_empty = pool.is_empty();
         pool.put(key, wire, until);
@@ -64,11 +86,13 @@ impl Upstreams {
     /// Closes what has been idle for too long, or was closed by the other side. Runs for as long as the worker.
     pub async fn sweep(&self) {
         loop {
-            while self.pool.borrow().is_empty() {
+            while self.pool.borrow().is_empty() && self.shared.is_empty() {
                 self.filled.notified().await;
             }
             tokio::time::sleep(SWEEP).await;
-            self.pool.borrow_mut().sweep(Instant::now());
+            let now = Instant::now();
+            self.pool.borrow_mut().sweep(now);
+            self.shared.sweep(now);
         }
     }
 }

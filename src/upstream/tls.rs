@@ -18,6 +18,8 @@ use crate::pem;
 /// How TLS is spoken to upstreams. Sessions are resumed among all that share one value.
 pub struct Tls {
     config: Arc<ClientConfig>,
+    /// The same, with HTTP/2 as the first choice.
+    config_http2: Arc<ClientConfig>,
     trust: Trust,
 }
 
@@ -33,6 +35,9 @@ pub struct Trust {
 
 /// Environment variables that name a bundle of trusted certificates, as OpenSSL, Python's requests and curl read them.
 const BUNDLES: [&str; 4] = ["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
+
+/// The name of HTTP/2 in the choice of a protocol (RFC 9113 section 3.2).
+const HTTP2: &[u8] = b"h2";
 
 impl Trust {
     /// The trust that the environment asks for.
@@ -69,7 +74,9 @@ impl Tls {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { config: Arc::new(config), trust })
+        let mut config_http2 = config.clone();
+        config_http2.alpn_protocols.insert(0, HTTP2.to_vec());
+        Ok(Self { config: Arc::new(config), config_http2: Arc::new(config_http2), trust })
     }
 
     /// Whom this accepts.
@@ -78,13 +85,19 @@ impl Tls {
         &self.trust
     }
 
-    pub(super) async fn connect(&self, host: &Host, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub(super) async fn connect(&self, host: &Host, http2: bool, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let name = match host {
             Host::Name(name) => ServerName::try_from(name.to_string()).map_err(io::Error::other)?,
             Host::Address(address) => ServerName::IpAddress((*address).into()),
         };
-        TlsConnector::from(Arc::clone(&self.config)).connect(name, tcp).await
+        let config = if http2 { &self.config_http2 } else { &self.config };
+        TlsConnector::from(Arc::clone(config)).connect(name, tcp).await
     }
+}
+
+/// Whether HTTP/2 was agreed upon.
+pub(super) fn chose_http2<IO>(session: &TlsStream<IO>) -> bool {
+    session.get_ref().1.alpn_protocol() == Some(HTTP2)
 }
 
 /// A file of certificates, or a directory of such files.

@@ -20,6 +20,11 @@ pub trait Layer: AsyncRead + AsyncWrite + Unpin {
 
     /// Lets the stream end in such a way that the other side cannot take what it has got for the whole.
     fn end_visibly(&mut self);
+
+    /// Whether it is one stream of an HTTP/2 connection, made for one exchange.
+    fn is_http2(&self) -> bool {
+        false
+    }
 }
 
 /// TLS over another wire: through a tunnel, or inside another TLS session.

@@ -155,6 +155,12 @@ impl Wire {
         }
     }
 
+    /// Whether this is one stream of an HTTP/2 connection, made for one exchange.
+    #[must_use]
+    pub fn is_http2(&self) -> bool {
+        matches!(&self.stream, Stream::Layered(layer) if layer.is_http2())
+    }
+
     /// Says whether an orderly end of this connection would now make an unfinished message look whole. While it
     /// would, the connection ends with a reset, however it comes to end.
     pub fn set_end_would_lie(&mut self, would_lie: bool) {

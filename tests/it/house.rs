@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// ground, everything else nothing beside it.
 const FLOORS: [&[&str]; 6] = [
     &[
-        "deadline", "drain", "ending", "error", "h1", "jsonc", "origin", "os", "peer", "pem", "secret", "stock",
+        "deadline", "drain", "ending", "error", "h1", "h2", "jsonc", "origin", "os", "peer", "pem", "secret", "stock",
         "text", "wire",
     ],
     &["accept", "demo", "headers", "record", "relay", "route", "upstream"],

@@ -5,7 +5,7 @@ use crate::config::raw;
 use crate::h1;
 use crate::jsonc::Path;
 use crate::text::Problem;
-use crate::{accept, relay};
+use crate::{accept, h2, relay};
 
 /// The largest head that can be asked for, in bytes.
 const MAX_HEAD: u64 = 16 << 20;
@@ -26,6 +26,10 @@ impl Compiler<'_> {
         };
         let accept = accept::Limits {
             head,
+            http2: h2::Limits {
+                max_streams: raw.max_concurrent_streams,
+                max_head: u32::try_from(head.max_head).unwrap_or(u32::MAX),
+            },
             head_timeout: raw.head_timeout.limit(),
             keep_alive_timeout: raw.keep_alive_timeout.limit(),
         };

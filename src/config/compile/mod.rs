@@ -161,6 +161,7 @@ impl Compiler<'_> {
             shown_target: String::from_utf8_lossy(&shown_target).into(),
             headers: Policy::new(inherited.drop, headers.0, headers.1),
             force: raw.force_header_overwrite,
+            http2: raw.http2,
             timeouts: timeouts(&inherited.timeouts, &raw.timeouts),
         }
     }

@@ -25,7 +25,8 @@ impl Compiler<'_> {
                 let userinfo = userinfo.map(str::to_owned);
                 let origin = url.origin().clone();
                 let name = origin.to_string().into();
-                (Target::Fixed { url, key: Arc::new(Key::new(origin, None, tls)), name }, userinfo)
+                let key = Key::new(origin, None, tls).speaking_http2(raw.http2);
+                (Target::Fixed { url, key: Arc::new(key), name }, userinfo)
             }
             Err(bad) => {
                 let problem = match bad {
