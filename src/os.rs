@@ -1,6 +1,7 @@
 //! What only some systems have, in one place, each with what stands in for it elsewhere.
 
 use std::io;
+use std::path::Path;
 
 use socket2::Socket;
 use tokio::net::TcpStream;
@@ -77,4 +78,18 @@ pub fn raise_file_limit() -> Option<u64> {
 #[cfg(not(unix))]
 pub fn raise_file_limit() -> Option<u64> {
     None
+}
+
+/// Whether every user of this machine can read a file.
+#[cfg(unix)]
+pub fn is_readable_by_all(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
+}
+
+/// Who can read it is not asked.
+#[cfg(not(unix))]
+pub fn is_readable_by_all(_path: &Path) -> bool {
+    false
 }

@@ -24,8 +24,9 @@ pub(super) fn banner(live: &Live, listening: &[SocketAddr]) -> String {
     line(&Say::GlobalPart);
     line(&Say::Version(env!("CARGO_PKG_VERSION")));
     line(&Say::ConfigFile(&shown(&live.source().name())));
+    let scheme = if snapshot.greeting.tls.is_some() { "https" } else { "http" };
     for address in listening {
-        line(&Say::Listening(&format_args!("http://{address}")));
+        line(&Say::Listening(&format_args!("{scheme}://{address}")));
     }
     line(&Say::BasePath(base_path));
     if !base_path.is_empty() {

@@ -12,6 +12,7 @@ use super::load::{Loaded, Surroundings, load};
 use super::scalar::{Language, LogFormat, Port};
 use super::snapshot::Snapshot;
 use crate::jsonc;
+use crate::os;
 use crate::text::{Lang, Problem};
 
 /// What the command line and the environment say instead of the file.
@@ -142,12 +143,13 @@ impl Source {
         seen.text = Some(text);
         let mut loaded = loaded?;
         seen.files = std::mem::take(&mut loaded.files);
-        if let Some(name) = &loaded.file.ca_file {
-            let path = self.directory().join(name);
+        let tls = loaded.file.server.tls.iter().flat_map(|tls| [&tls.cert, &tls.key, &tls.client_ca]).flatten();
+        let tls = tls.filter_map(|pem| pem.file(self.directory()));
+        for path in loaded.file.ca_file.iter().map(|name| self.directory().join(name)).chain(tls) {
             let content = std::fs::read(&path).ok();
             seen.files.push((path, content));
         }
-        if loaded.has_literal_keys && self.path().is_some_and(is_readable_by_all) {
+        if loaded.has_literal_keys && self.path().is_some_and(os::is_readable_by_all) {
             let (path, problem) = (jsonc::Path::default(), Problem::WorldReadable);
             loaded.findings.push(Finding { severity: Severity::Warning, path, position: None, problem });
         }
@@ -156,8 +158,7 @@ impl Source {
     }
 
     fn compiled(&self, loaded: Loaded, previous: Option<&Snapshot>) -> Compiled {
-        let previous_tls = previous.and_then(|previous| previous.tls.as_ref());
-        compile(loaded, Context { around: self.around(), lang: self.lang, previous_tls })
+        compile(loaded, Context { around: self.around(), lang: self.lang, previous })
     }
 
     fn around(&self) -> Surroundings<'_> {
@@ -262,16 +263,4 @@ impl Seen {
         let again = |path: &PathBuf| (path.clone(), std::fs::read(path).ok());
         Self { text: source.bytes().ok(), files: self.files.iter().map(|(path, _)| again(path)).collect() }
     }
-}
-
-#[cfg(unix)]
-fn is_readable_by_all(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-
-    std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
-}
-
-#[cfg(not(unix))]
-fn is_readable_by_all(_path: &Path) -> bool {
-    false
 }

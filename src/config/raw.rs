@@ -9,7 +9,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::scalar::{HeaderValue, IgnoredText, Language, LogFormat, Port, Size, Time, in_order};
+use super::scalar::{HeaderValue, IgnoredText, Language, LogFormat, Pem, Port, Size, Time, in_order};
 
 /// The configuration of Aqueduct: JSON with comments and trailing commas. Every field is optional.
 /// Texts may hold `${NAME}`, `${NAME:-default}` and `${file:/path}`.
@@ -98,6 +98,11 @@ pub struct Server {
     ///
     /// 基础路径前缀，用于部署在其他服务器之后。`null` 或 `""` 表示无。
     pub base_path: Option<String>,
+    /// TLS on every listener. Without it HTTP is spoken in the clear.
+    ///
+    /// 在所有监听地址上启用 TLS。省略时使用明文 HTTP。
+    #[schemars(with = "ServerTls")]
+    pub tls: Option<ServerTls>,
     /// How many worker threads serve. Otherwise one for each core.
     ///
     /// 工作线程数。省略时每个 CPU 核心一个。
@@ -111,6 +116,32 @@ pub struct Server {
     ///
     /// 对客户端的限制。
     pub limits: Limits,
+}
+
+/// TLS with clients, 1.2 and 1.3. A file that changes is read again at `reload_interval` and on SIGHUP; who is
+/// connected stays so. Where a path is expected, the PEM text itself will do too, as `${file:...}` gives it.
+///
+/// 与客户端的 TLS (1.2 和 1.3)。文件的改动在 `reload_interval` 到期或收到 SIGHUP 时生效，已有连接不受影响。
+/// 需要路径的地方也可以直接写 PEM 文本，例如 `${file:...}` 的结果。
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+pub struct ServerTls {
+    /// The path of a PEM file with the certificate, followed by the intermediate ones. A relative path begins at the
+    /// directory of this file.
+    ///
+    /// 证书 (含中间证书) 的 PEM 文件路径。相对路径以此配置文件所在目录为准。
+    #[schemars(with = "Pem")]
+    pub cert: Option<Pem>,
+    /// The path of a PEM file with the private key.
+    ///
+    /// 私钥的 PEM 文件路径。
+    #[schemars(with = "Pem")]
+    pub key: Option<Pem>,
+    /// The path of a PEM file with certificate authorities: every client must show a certificate of one of them.
+    ///
+    /// 证书颁发机构的 PEM 文件路径: 每个客户端都必须出示由其签发的证书。
+    #[schemars(with = "Pem")]
+    pub client_ca: Option<Pem>,
 }
 
 /// What is accepted from clients. Times are in seconds or texts like `"10s"`, sizes in bytes or texts like `"64KiB"`.
@@ -270,6 +301,7 @@ impl Default for Server {
             language: None,
             reload_interval: -1.0,
             base_path: None,
+            tls: None,
             workers: None,
             shutdown_timeout: Time(Duration::from_secs(30)),
             limits: Limits::default(),

@@ -2,14 +2,16 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::io;
 use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::secret::Secret;
+use crate::secret::{MASK, Secret};
 
 /// A text that is not looked at.
 #[derive(Debug, Default)]
@@ -30,6 +32,10 @@ pub struct Size(pub u64);
 /// The value of a header; `None` for `null`, which stands for no header.
 #[derive(Debug, Clone)]
 pub struct HeaderValue(pub Option<Secret>);
+
+/// The path of a PEM file, or what stands in one: that may be a key, so it is never shown.
+#[derive(Debug, Clone)]
+pub struct Pem(Secret);
 
 /// The shape of the request log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
@@ -105,6 +111,26 @@ impl Size {
         let number = number.trim();
         let is_digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
         number.parse::<u64>().ok().filter(|_| is_digits)?.checked_mul(factor).map(Self)
+    }
+}
+
+impl Pem {
+    /// The file, if it is one.
+    #[must_use]
+    pub fn file(&self, directory: &Path) -> Option<PathBuf> {
+        let text = String::from_utf8_lossy(self.0.expose());
+        (!text.contains("-----BEGIN")).then(|| directory.join(&*text))
+    }
+
+    /// What stands in it.
+    ///
+    /// # Errors
+    /// Which file cannot be read, and why.
+    pub fn read(&self, directory: &Path) -> Result<Vec<u8>, (PathBuf, io::Error)> {
+        match self.file(directory) {
+            Some(file) => std::fs::read(&file).map_err(|error| (file, error)),
+            None => Ok(self.0.expose().to_vec()),
+        }
     }
 }
 
@@ -188,6 +214,12 @@ impl<'de> Deserialize<'de> for Size {
     }
 }
 
+impl<'de> Deserialize<'de> for Pem {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(Secret::new(text.into_bytes())))
+    }
+}
+
 impl<'de> Deserialize<'de> for HeaderValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = match serde_json::Value::deserialize(deserializer)? {
@@ -197,6 +229,12 @@ impl<'de> Deserialize<'de> for HeaderValue {
             _ => return Err(D::Error::custom("not a header value")),
         };
         Ok(Self(text.map(|text| Secret::new(text.into_bytes()))))
+    }
+}
+
+impl Serialize for Pem {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(MASK)
     }
 }
 
@@ -256,6 +294,7 @@ macro_rules! schema {
 schema!(LogFormat, "LogFormat", { "type": "string", "enum": ["pretty", "json"] });
 schema!(Language, "Language", { "type": "string", "enum": ["en", "zh"] });
 schema!(IgnoredText, "Text", { "type": "string" });
+schema!(Pem, "Pem", { "type": "string" });
 schema!(Port, "Port", { "type": ["integer", "string"], "minimum": 0, "maximum": 65535, "format": "port" });
 schema!(Time, "Time", { "type": ["number", "string"], "minimum": 0, "format": "duration" });
 schema!(Size, "Size", { "type": ["integer", "string"], "minimum": 0, "format": "size" });

@@ -3,6 +3,7 @@
 
 mod command;
 mod console;
+mod doors;
 mod failure;
 mod help;
 mod problem;
@@ -14,6 +15,7 @@ use std::fmt;
 
 pub use command::{Because, Tell};
 pub use console::Say;
+pub use doors::DoorProblem;
 pub use failure::failure;
 pub use help::Help;
 pub use problem::{JsonType, Problem};

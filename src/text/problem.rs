@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Lang, Speak, system_words};
+use super::{DoorProblem, Lang, Speak, system_words};
 use crate::origin::BadAuthority;
 
 /// One thing that is wrong, or odd, in a configuration.
@@ -86,6 +86,14 @@ pub enum Problem {
     OpenUniversal,
     /// Other users of the machine can read the keys in the file.
     WorldReadable,
+    /// Something about how clients come in.
+    Door(DoorProblem),
+}
+
+impl From<DoorProblem> for Problem {
+    fn from(problem: DoorProblem) -> Self {
+        Self::Door(problem)
+    }
 }
 
 /// The types of JSON.
@@ -203,6 +211,7 @@ impl Problem {
             Self::WorldReadable => {
                 f.write_str("every user of this machine can read the keys in this file. Run: chmod 600")
             }
+            Self::Door(problem) => problem.speak(Lang::En, f),
         }
     }
 
@@ -265,6 +274,7 @@ impl Problem {
                 "任何能访问此端口的人都可以借这个万能路由向任意主机发送请求，包括内网主机。请改为监听 127.0.0.1，或禁用它",
             ),
             Self::WorldReadable => f.write_str("本机所有用户都能读取此文件中的密钥。请运行: chmod 600"),
+            Self::Door(problem) => problem.speak(Lang::Zh, f),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsStream;
@@ -17,6 +17,9 @@ pub trait Layer: AsyncRead + AsyncWrite + Unpin {
     /// Whether the other side has gone, whatever may still wait to be read. If not, the task is woken when it does
     /// where that can be had.
     fn has_ended(&mut self, cx: &mut Context<'_>) -> bool;
+
+    /// Says that the stream ends, where there is a word for that and it can be sent at once.
+    fn say_goodbye(&mut self) {}
 
     /// Lets the stream end in such a way that the other side cannot take what it has got for the whole.
     fn end_visibly(&mut self);
@@ -37,9 +40,20 @@ impl Layer for TlsStream<Wire> {
         self.get_mut().0.has_ended(cx)
     }
 
+    fn say_goodbye(&mut self) {
+        close_notify(self);
+    }
+
     fn end_visibly(&mut self) {
         self.get_mut().0.set_end_would_lie(true);
     }
+}
+
+/// Sends the word of TLS for an end, as far as the stream takes it now. Without it the other side would have to
+/// suspect a cut.
+pub(super) fn close_notify<S: AsyncRead + AsyncWrite + Unpin>(tls: &mut TlsStream<S>) {
+    tls.get_mut().1.send_close_notify();
+    let _ = Pin::new(tls).poll_flush(&mut Context::from_waker(Waker::noop()));
 }
 
 /// As a stream under another layer. What has already arrived is read first.

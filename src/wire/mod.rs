@@ -170,12 +170,13 @@ impl Wire {
 
 impl Drop for Wire {
     fn drop(&mut self) {
-        if self.end_would_lie {
-            match &mut self.stream {
-                Stream::Tcp(tcp) => reset(tcp),
-                Stream::Tls(tls) => reset(tls.get_ref().0),
-                Stream::Layered(layer) => layer.end_visibly(),
-            }
+        match (&mut self.stream, self.end_would_lie) {
+            (Stream::Tcp(_), false) => {}
+            (Stream::Tls(tls), false) => layer::close_notify(tls),
+            (Stream::Layered(layer), false) => layer.say_goodbye(),
+            (Stream::Tcp(tcp), true) => reset(tcp),
+            (Stream::Tls(tls), true) => reset(tls.get_ref().0),
+            (Stream::Layered(layer), true) => layer.end_visibly(),
         }
     }
 }

@@ -49,6 +49,7 @@ fn reference(lang: Lang) -> String {
     for (name, part) in schema["$defs"].as_object().expect("parts") {
         let title = match name.as_str() {
             "Server" => "server",
+            "ServerTls" => "server.tls",
             "Limits" => "server.limits",
             "Timeouts" => "timeouts",
             "Route" => "routes.<key>",

@@ -20,4 +20,5 @@ mod routing;
 mod streaming;
 mod time_limits;
 mod tls;
+mod tls_in;
 mod uploads;

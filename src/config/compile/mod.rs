@@ -1,5 +1,6 @@
 //! From the fields of a file to what they mean.
 
+mod doors;
 mod headers;
 mod limits;
 mod target;
@@ -31,8 +32,8 @@ pub struct Context<'a> {
     pub around: Surroundings<'a>,
     /// The language of the environment.
     pub lang: Lang,
-    /// What TLS was before: a reload that does not change it keeps connections and sessions.
-    pub previous_tls: Option<&'a Arc<Tls>>,
+    /// What is in force: where a reload does not change how TLS is spoken, connections and sessions are kept.
+    pub previous: Option<&'a Snapshot>,
 }
 
 /// A configuration and the warnings about it, or what is wrong with it.
@@ -76,6 +77,7 @@ impl Compiler<'_> {
         let drop = self.headers_to_drop(file.headers_to_drop, &root.key("headers_to_drop"));
         let needs_tls = file.routes.iter().any(|(_, route)| route.enabled && may_need_tls(route));
         let tls = self.tls(file.ca_file.as_deref(), needs_tls, &root.key("ca_file"));
+        let client_tls = server.tls.as_ref().and_then(|raw| self.client_tls(raw, &root.key("server").key("tls")));
         let lang = server.language.map_or(self.context.lang, lang);
         let format = match server.log_format {
             LogFormat::Pretty => Format::Pretty,
@@ -118,7 +120,7 @@ impl Compiler<'_> {
             log: server.log_requests.then_some(Style { lang, format }),
             reload: (server.reload_interval >= 0.0).then(|| seconds(server.reload_interval)),
             shutdown_timeout: server.shutdown_timeout.0,
-            greeting: accept::Greeting { tls: None, timeout: accept.head_timeout },
+            greeting: accept::Greeting { tls: client_tls, timeout: accept.head_timeout },
             accept,
             client,
             max_connections: server.limits.max_connections as usize,

@@ -54,7 +54,8 @@ impl Compiler<'_> {
         if !needed {
             return None;
         }
-        if let Some(previous) = self.context.previous_tls.filter(|previous| *previous.trust() == trust) {
+        let previous = self.context.previous.and_then(|previous| previous.tls.as_ref());
+        if let Some(previous) = previous.filter(|previous| *previous.trust() == trust) {
             return Some(Arc::clone(previous));
         }
         match Tls::new(trust) {

@@ -5,10 +5,9 @@ use std::net::{SocketAddr, TcpStream};
 
 use super::{Message, PATIENCE, Received};
 
-/// A connection to a proxy.
-pub(crate) struct Client {
-    stream: TcpStream,
-    messages: Message<TcpStream>,
+/// A connection to a proxy, over whatever stream.
+pub(crate) struct Client<S = TcpStream> {
+    messages: Message<S>,
 }
 
 impl Client {
@@ -17,13 +16,18 @@ impl Client {
         stream.set_nodelay(true).expect("a socket");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
         stream.set_write_timeout(Some(PATIENCE)).expect("a socket");
-        let messages = Message::on(stream.try_clone().expect("a socket"));
-        Self { stream, messages }
+        Self::over(stream)
+    }
+}
+
+impl<S: Read + Write> Client<S> {
+    pub(crate) fn over(stream: S) -> Self {
+        Self { messages: Message::on(stream) }
     }
 
     /// Sends bytes.
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
-        self.stream.write_all(bytes.as_ref()).expect("the proxy reads");
+        self.messages.stream_mut().write_all(bytes.as_ref()).expect("the proxy reads");
         self
     }
 
@@ -73,7 +77,7 @@ impl Client {
 
     /// Whether the proxy has ended the connection, without a further byte.
     pub(crate) fn is_closed(&mut self) -> bool {
-        self.messages.unused().is_empty() && matches!(self.stream.read(&mut [0; 1]), Ok(0) | Err(_))
+        self.messages.unused().is_empty() && matches!(self.messages.stream_mut().read(&mut [0; 1]), Ok(0) | Err(_))
     }
 
     /// Everything until the connection ends.
@@ -81,7 +85,11 @@ impl Client {
         self.messages.rest()
     }
 
-    pub(crate) fn stream(&self) -> &TcpStream {
-        &self.stream
+    pub(crate) fn stream(&self) -> &S {
+        self.messages.stream()
+    }
+
+    pub(crate) fn stream_mut(&mut self) -> &mut S {
+        self.messages.stream_mut()
     }
 }

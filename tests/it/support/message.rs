@@ -33,6 +33,14 @@ impl<R: Read> Message<R> {
         Self { stream, seen: Vec::new() }
     }
 
+    pub(crate) fn stream(&self) -> &R {
+        &self.stream
+    }
+
+    pub(crate) fn stream_mut(&mut self) -> &mut R {
+        &mut self.stream
+    }
+
     /// The next head, or `None` if the stream ends before it begins.
     pub(crate) fn head(&mut self) -> io::Result<Option<String>> {
         loop {

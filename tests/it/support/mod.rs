@@ -1,6 +1,7 @@
 //! A small language in which tests read as sentences: a proxy, upstreams that behave as they are told, clients that
 //! speak bytes.
 
+mod authority;
 mod client;
 mod message;
 mod programs;
@@ -10,6 +11,7 @@ mod upstream;
 
 use std::time::Duration;
 
+pub(crate) use authority::{Authority, Session, begin_shared_tls, begin_tls};
 pub(crate) use client::Client;
 pub(crate) use message::{Message, Received};
 pub(crate) use programs::{Nginx, curl, python};

@@ -200,8 +200,8 @@ pub(crate) fn write_private(path: &Path, text: &str) {
 
 fn listening(text: &str) -> Option<SocketAddr> {
     let line =
-        text.lines().find(|line| line.contains("http://") && (line.contains("Listening") || line.contains("监听")))?;
-    line.split("http://").nth(1)?.trim().parse().ok()
+        text.lines().find(|line| line.contains("://") && (line.contains("Listening") || line.contains("监听")))?;
+    line.split("://").nth(1)?.trim().parse().ok()
 }
 
 fn collect(stream: impl Read + Send + 'static) -> Arc<Mutex<String>> {

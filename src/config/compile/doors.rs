@@ -1,0 +1,62 @@
+//! How clients come in.
+
+use std::sync::Arc;
+
+use super::Compiler;
+use crate::accept::tls::{BadIdentity, Identity, Tls};
+use crate::config::raw;
+use crate::config::scalar::Pem;
+use crate::jsonc::Path;
+use crate::os;
+use crate::secret::Secret;
+use crate::text::{DoorProblem, Problem};
+
+impl Compiler<'_> {
+    /// How TLS is spoken to clients. A reload that changes nothing of it keeps its sessions.
+    pub(super) fn client_tls(&mut self, raw: &raw::ServerTls, path: &Path) -> Option<Arc<Tls>> {
+        let (Some(certificate), Some(key)) = (&raw.cert, &raw.key) else {
+            self.error(path, DoorProblem::IncompleteTls.into());
+            return None;
+        };
+        let certificate = self.pem(certificate, &path.key("cert"));
+        let key_path = path.key("key");
+        if let Some(file) = key.file(self.context.around.directory).filter(|file| os::is_readable_by_all(file)) {
+            self.warn(&key_path, DoorProblem::ReadableKey { file: file.display().to_string() }.into());
+        }
+        let key = self.pem(key, &key_path);
+        let client_authorities = match &raw.client_ca {
+            Some(authorities) => Some(self.pem(authorities, &path.key("client_ca"))?),
+            None => None,
+        };
+        let identity = Identity { certificate: certificate?, key: Secret::new(key?), client_authorities };
+        let previous = self.context.previous.and_then(|previous| previous.greeting.tls.as_ref());
+        if let Some(previous) = previous.filter(|previous| *previous.identity() == identity) {
+            return Some(Arc::clone(previous));
+        }
+        match Tls::new(identity) {
+            Ok(tls) => Some(Arc::new(tls)),
+            Err(bad) => {
+                let (field, problem) = match bad {
+                    BadIdentity::Certificate(why) => ("cert", DoorProblem::BadCertificate(why)),
+                    BadIdentity::Key => ("key", DoorProblem::BadKey),
+                    BadIdentity::OtherKey => ("key", DoorProblem::OtherKey),
+                    BadIdentity::Authorities(why) => ("client_ca", DoorProblem::BadCertificate(why)),
+                };
+                self.error(&path.key(field), problem.into());
+                None
+            }
+        }
+    }
+
+    fn pem(&mut self, pem: &Pem, path: &Path) -> Option<Vec<u8>> {
+        let directory = self.context.around.directory;
+        match pem.read(directory) {
+            Ok(text) => Some(text),
+            Err((file, error)) => {
+                let (file, why) = (file.display().to_string(), error.to_string());
+                self.error(path, Problem::UnreadableFile { file, why });
+                None
+            }
+        }
+    }
+}

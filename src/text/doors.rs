@@ -1,0 +1,60 @@
+//! What can be wrong with the ways in, and how to mend it.
+
+use std::fmt;
+
+use super::{Lang, Speak};
+
+/// One thing that is wrong, or odd, with how clients are to come in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DoorProblem {
+    /// TLS without a certificate or without a key.
+    IncompleteTls,
+    /// Certificates that cannot be used; what the library says of them.
+    BadCertificate(String),
+    /// A key that cannot be used.
+    BadKey,
+    /// The key of another certificate.
+    OtherKey,
+    /// A key file that other users of the machine can read.
+    ReadableKey {
+        /// Its path.
+        file: String,
+    },
+}
+
+impl Speak for DoorProblem {
+    fn speak(&self, lang: Lang, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match lang {
+            Lang::En => self.en(f),
+            Lang::Zh => self.zh(f),
+        }
+    }
+}
+
+impl DoorProblem {
+    fn en(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::IncompleteTls => f.write_str("TLS needs both 'cert' and 'key'"),
+            Self::BadCertificate(why) => write!(f, "no certificate in PEM form that can be used: {why}"),
+            Self::BadKey => f.write_str(
+                "no private key that can be used. Expected PEM: PKCS#8, PKCS#1 or SEC1, RSA or ECDSA or Ed25519, without a password",
+            ),
+            Self::OtherKey => f.write_str("the key does not belong to the certificate in 'cert'"),
+            Self::ReadableKey { file } => {
+                write!(f, "every user of this machine can read the key file '{file}'. Run: chmod 600")
+            }
+        }
+    }
+
+    fn zh(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::IncompleteTls => f.write_str("TLS 需要同时配置 'cert' 和 'key'"),
+            Self::BadCertificate(why) => write!(f, "没有可用的 PEM 证书: {why}"),
+            Self::BadKey => {
+                f.write_str("没有可用的私钥。应为 PEM: PKCS#8、PKCS#1 或 SEC1，RSA、ECDSA 或 Ed25519，且不带密码")
+            }
+            Self::OtherKey => f.write_str("该私钥与 'cert' 中的证书不匹配"),
+            Self::ReadableKey { file } => write!(f, "本机所有用户都能读取私钥文件 '{file}'。请运行: chmod 600"),
+        }
+    }
+}
