@@ -2,7 +2,7 @@
 //! against the corpus and against random bytes.
 
 use aqueduct::h1::{
-    Body, Framing, Limits, RequestHead, RequestReader, ResponseReader, Step, Trailers, Violation, token,
+    Body, Framing, Limits, RequestHead, RequestReader, ResponseReader, Step, Trailers, Upgrade, Violation, list, token,
 };
 use aqueduct::headers::{Outgoing, Policy, Said, write_answer};
 use aqueduct::jsonc;
@@ -15,7 +15,7 @@ pub fn request_head(data: &[u8]) {
     assert_eq!(verdict(&whole), verdict(&pieces));
     let Ok(Some((head, length))) = whole else { return };
     assert!(length <= data.len() && head.fields.len() <= Limits::REQUEST.max_fields);
-    let forwarded = forward(&head);
+    let forwarded = forward(&head, None);
     let read = RequestReader::default().read(&forwarded, &Limits::REQUEST);
     let (again, length) = read.expect("what is forwarded is valid").expect("what is forwarded is whole");
     assert_eq!(length, forwarded.len(), "exactly one head is forwarded");
@@ -33,6 +33,20 @@ pub fn request_head(data: &[u8]) {
         assert!(!is_there || hop == "expect", "{hop} was forwarded");
     }
     assert_eq!(again.fields.values(b"host").collect::<Vec<_>>(), [b"up"]);
+    if let Some(upgrade) = &head.upgrade {
+        let asking = forward(&head, Some(upgrade));
+        let read = RequestReader::default().read(&asking, &Limits::REQUEST);
+        let (asks, length) = read.expect("what asks for an upgrade is valid").expect("what asks is whole");
+        assert_eq!((length, asks.upgrade.as_ref()), (asking.len(), Some(upgrade)), "the same is asked for");
+        assert_eq!(asks.fields.values(b"connection").collect::<Vec<_>>(), [b"Upgrade"]);
+        assert_eq!(asks.fields.values(b"upgrade").collect::<Vec<_>>(), [upgrade.as_bytes()]);
+        assert_eq!(asks.fields.len(), again.fields.len() + 2, "nothing else changes");
+        let carries = |protocol: &[u8]| {
+            let lower = protocol.to_ascii_lowercase();
+            [&b"h2c"[..], b"http", b"tls"].iter().any(|name| lower.starts_with(name))
+        };
+        assert!(!list(upgrade.as_bytes()).any(carries), "what carries requests is never asked for");
+    }
 }
 
 /// The same for the head of an answer.
@@ -51,6 +65,8 @@ pub fn response_head(data: &[u8]) {
     if head.framing != Framing::None {
         assert_eq!(again.framing, head.framing);
     }
+    let names_protocol = again.fields.values(b"upgrade").next().is_some();
+    assert!(!names_protocol || head.status == 101, "only a switch says to what");
 }
 
 /// A chunked body has the same content however it arrives, and so has what is passed on of it.
@@ -104,8 +120,8 @@ pub fn jsonc(data: &[u8]) {
     }
 }
 
-fn forward(head: &RequestHead) -> Vec<u8> {
-    let to = Outgoing { target: b"/", host: b"up", authorization: None, trailers: false };
+fn forward(head: &RequestHead, upgrade: Option<&Upgrade>) -> Vec<u8> {
+    let to = Outgoing { target: b"/", host: b"up", authorization: None, trailers: false, upgrade };
     let mut out = Vec::new();
     Policy::default().write_request(head, &to, &mut out, |_, _| {});
     out

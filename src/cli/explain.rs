@@ -77,6 +77,9 @@ fn told(plan: &Plan, lang: Lang) -> String {
     say(&Say::Forwarded { route: &shown(&*plan.route.key), universal, url: &shown(&url) });
     say(&Tell::ExplainHost(&shown(&plan.host)));
     say(&Tell::ExplainDirect);
+    if let Some(upgrade) = &plan.upgrade {
+        say(&Tell::ExplainUpgrade(&shown(upgrade.as_bytes())));
+    }
     say(&Say::HeaderPart);
     for (name, action) in &plan.headers {
         let name = shown(name);
@@ -115,5 +118,6 @@ fn because(rule: Rule) -> Because {
         Rule::Repeated => Because::Replaced,
         Rule::Expect => Because::Answered,
         Rule::Trailer => Because::Trailer,
+        Rule::NoUpgrade => Because::NoUpgrade,
     }
 }

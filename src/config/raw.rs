@@ -289,6 +289,12 @@ pub struct Route {
     ///
     /// 此路由的时限。
     pub timeouts: RouteTimeouts,
+    /// Whether clients may switch to another protocol, such as WebSocket. `false`: their `Upgrade` is removed, and the
+    /// request goes on as an ordinary one. `null`: yes with a `target_url`, no on a universal route.
+    ///
+    /// 是否允许客户端切换到其他协议（如 WebSocket）。`false`: 移除 `Upgrade`，请求按普通请求转发。
+    /// `null`: 有 `target_url` 的路由允许，万能路由不允许。
+    pub upgrade: Option<bool>,
 }
 
 impl Default for Server {
@@ -349,6 +355,7 @@ impl Default for Route {
             custom_headers: Vec::new(),
             http2: false,
             timeouts: RouteTimeouts::default(),
+            upgrade: None,
         }
     }
 }

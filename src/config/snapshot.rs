@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::h1::{RequestHead, Upgrade};
 use crate::record::Style;
 use crate::text::Lang;
 use crate::{accept, headers, relay, route, upstream};
@@ -72,6 +73,16 @@ pub struct Route {
     pub http2: bool,
     /// Its time limits.
     pub timeouts: relay::Timeouts,
+    /// Whether its upstream may switch to another protocol when a client asks for it.
+    pub takes_upgrades: bool,
+}
+
+impl Route {
+    /// What of a request's wish to speak another protocol goes on.
+    #[must_use]
+    pub fn upgrade<'a>(&self, head: &'a RequestHead) -> Option<&'a Upgrade> {
+        head.upgrade.as_ref().filter(|_| self.takes_upgrades)
+    }
 }
 
 /// Where a route leads.

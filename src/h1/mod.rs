@@ -13,6 +13,7 @@ mod framing;
 mod request;
 mod response;
 pub mod token;
+mod upgrade;
 mod violation;
 
 pub use body::{Body, Step, Trailers};
@@ -21,6 +22,7 @@ pub use fields::{Field, Fields, list, names_field};
 pub use framing::Framing;
 pub use request::{RequestHead, RequestReader, Target};
 pub use response::{ResponseHead, ResponseReader, is_to_head};
+pub use upgrade::Upgrade;
 pub use violation::Violation;
 
 /// How much of a head is read before it is refused.

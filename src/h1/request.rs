@@ -5,7 +5,7 @@ use memchr::memchr;
 use super::body::{Body, Trailers};
 use super::fields::HeadReader;
 use super::framing::{self, Framing};
-use super::{Fields, Limits, Version, Violation, token};
+use super::{Fields, Limits, Upgrade, Version, Violation, token};
 
 /// The head of one request, checked as a whole: what exists as a value of this type has one reading.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct RequestHead {
     pub expects_continue: bool,
     /// Whether `Connection` names fields of this head, which then belong to one connection (RFC 9110 section 7.6.1).
     pub names_fields: bool,
+    /// What the client would like to speak from here on instead of HTTP/1.1, if it may.
+    pub upgrade: Option<Upgrade>,
     method_end: usize,
     target_end: usize,
 }
@@ -103,6 +105,7 @@ impl RequestHead {
             keep_alive: facts.keep_alive,
             expects_continue: facts.expects_continue,
             names_fields: facts.names_fields,
+            upgrade: facts.upgrade,
             method_end: line.method_end,
             target_end: line.target_end,
         };

@@ -12,17 +12,20 @@ pub struct Said {
     pub connection: Option<&'static str>,
 }
 
-/// Writes the head of an answer as it goes to the client: all lines as they came, but for those of the connection.
+/// Writes the head of an answer as it goes to the client: all lines as they came, but for those of the connection. Of
+/// these, a 101 keeps the one that names the protocol, since its connection becomes one with the client's.
 pub fn write_answer(head: &ResponseHead, said: Said, out: &mut Vec<u8>) {
     encode::status_line(head.status, head.reason(), out);
     let named = Named::of(&head.fields, head.names_fields);
+    let switches = head.status == 101;
     let (mut chunked_written, mut run) = (false, 0);
     for (number, field) in head.fields.iter().enumerate() {
         let is_coding = field.is(b"transfer-encoding");
-        let passes = !(hop::is_hop_by_hop(field.name())
-            || named.has(field.name())
-            || is_misleading_length(head, &field)
-            || (!said.chunked && field.is(b"trailer")));
+        let passes = (switches && field.is(b"upgrade"))
+            || !(hop::is_hop_by_hop(field.name())
+                || named.has(field.name())
+                || is_misleading_length(head, &field)
+                || (!said.chunked && field.is(b"trailer")));
         if !passes {
             // Lines that pass one after another are written at once.
             out.extend_from_slice(head.fields.lines(run..number));
@@ -44,9 +47,11 @@ pub fn write_answer(head: &ResponseHead, said: Said, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// A 204 has no body; a length that says otherwise makes some clients wait for one (RFC 9110 section 8.6).
+/// A 204 has no body; a length that says otherwise makes some clients wait for one (RFC 9110 section 8.6). What comes
+/// behind a 101 has no length at all.
 fn is_misleading_length(head: &ResponseHead, field: &Field<'_>) -> bool {
-    head.status == 204 && field.is(b"content-length") && field.value().iter().any(|&digit| digit != b'0')
+    let says_more = || field.value().iter().any(|&digit| digit != b'0');
+    field.is(b"content-length") && (head.status == 101 || (head.status == 204 && says_more()))
 }
 
 #[cfg(test)]
@@ -86,6 +91,16 @@ mod tests {
         );
         assert_eq!(write(answer, PLAIN), "HTTP/1.1 200 OK\r\nA: b\r\n\r\n");
         assert_eq!(write("HTTP/1.1 200 OK\r\n\r\n", chunked), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    }
+
+    #[test]
+    fn a_switch_names_its_protocol() {
+        let answer = "HTTP/1.1 101 Fine\r\nconnection: upgrade, X-Hop\r\nupgrade: WebSocket\r\nX-Hop: 1\r\nContent-Length: 0\r\nSec-WebSocket-Accept: x\r\n\r\n";
+        let said = Said { chunked: false, connection: Some("Upgrade") };
+        assert_eq!(
+            write(answer, said),
+            "HTTP/1.1 101 Fine\r\nupgrade: WebSocket\r\nSec-WebSocket-Accept: x\r\nConnection: Upgrade\r\n\r\n"
+        );
     }
 
     #[test]

@@ -39,6 +39,12 @@ impl Policy {
         self.drop.iter().any(|dropped| name.eq_ignore_ascii_case(dropped.as_bytes()))
     }
 
+    /// Whether a request can ask for an upgrade: not without the two headers in which it does (RFC 9110 section 7.8).
+    #[must_use]
+    pub fn passes_upgrades(&self) -> bool {
+        !self.drops(b"connection") && !self.drops(b"upgrade")
+    }
+
     /// The configured headers, in order.
     #[must_use]
     pub fn configured(&self) -> &[Configured] {

@@ -2,7 +2,7 @@
 
 use super::hop::{self, Named};
 use super::policy::Policy;
-use crate::h1::{Field, Framing, RequestHead, encode, is_name};
+use crate::h1::{Field, Framing, RequestHead, Upgrade, encode, is_name};
 use crate::secret::Secret;
 
 /// What became of one header.
@@ -35,6 +35,8 @@ pub enum Rule {
     Expect,
     /// It announces trailers, and trailers of requests are not passed on.
     Trailer,
+    /// The connection stays what it is: nothing that may pass is asked for, or the route takes no upgrades.
+    NoUpgrade,
 }
 
 /// Where a request goes.
@@ -48,6 +50,8 @@ pub struct Outgoing<'a> {
     pub authorization: Option<&'a Secret>,
     /// Whether trailers of the request pass, and with them what announces them.
     pub trailers: bool,
+    /// The protocols that the upstream may switch to.
+    pub upgrade: Option<&'a Upgrade>,
 }
 
 impl Policy {
@@ -67,15 +71,15 @@ impl Policy {
         out.extend_from_slice(to.target);
         out.extend_from_slice(b" HTTP/1.1\r\n");
         let named = Named::of(&head.fields, head.names_fields);
-        let mut writer = Writer { policy: self, to, head, out, named, met: 0, host_written: false, run: 0 };
+        let mut writer = Writer { policy: self, to, head, out, named, met: 0, written: Written::default(), run: 0 };
         for (number, field) in head.fields.iter().enumerate() {
             if let Some(action) = writer.field(number, &field) {
                 note(field.name(), action);
             }
         }
         writer.end_run(head.fields.len());
-        let Writer { out, met, host_written, .. } = writer;
-        if !host_written {
+        let Writer { out, met, written, .. } = writer;
+        if !written.host {
             encode::field("Host", self.host().unwrap_or(to.host), out);
         }
         if let Some(authorization) = to.authorization {
@@ -111,9 +115,17 @@ struct Writer<'a> {
     named: Named<'a>,
     /// Which of the configured headers the client sent too, by place.
     met: u128,
-    host_written: bool,
+    written: Written,
     /// The first line that passes and is not yet written: lines that pass one after another are written at once.
     run: usize,
+}
+
+/// Which of the lines that stand once, whatever the client sent, are there.
+#[derive(Default)]
+struct Written {
+    host: bool,
+    connection: bool,
+    upgrade: bool,
 }
 
 impl Writer<'_> {
@@ -123,7 +135,7 @@ impl Writer<'_> {
         match name.len() {
             4 if field.is(b"host") => {
                 self.end_run(number);
-                if !std::mem::replace(&mut self.host_written, true) {
+                if !std::mem::replace(&mut self.written.host, true) {
                     encode::field("Host", self.policy.host().unwrap_or(self.to.host), self.out);
                 }
                 None
@@ -139,6 +151,24 @@ impl Writer<'_> {
                 self.end_run(number);
                 Some(Action::Dropped(Rule::Trailer))
             }
+            7 if field.is(b"upgrade") => {
+                self.end_run(number);
+                let Some(upgrade) = self.to.upgrade else {
+                    let is_configured = self.policy.drops(name);
+                    return Some(Action::Dropped(if is_configured { Rule::Configured } else { Rule::NoUpgrade }));
+                };
+                if !std::mem::replace(&mut self.written.upgrade, true) {
+                    self.line(name, upgrade.as_bytes());
+                }
+                Some(Action::Passed)
+            }
+            10 if self.to.upgrade.is_some() && field.is(b"connection") => {
+                self.end_run(number);
+                if !std::mem::replace(&mut self.written.connection, true) {
+                    self.line(name, b"Upgrade");
+                }
+                Some(Action::Passed)
+            }
             14 if field.is(b"content-length") => {
                 // Leading zeros are one more thing that parsers read in different ways.
                 if let (Framing::Length(length), [b'0', _, ..]) = (self.head.framing, field.value()) {
@@ -151,8 +181,7 @@ impl Writer<'_> {
             }
             17 if field.is(b"transfer-encoding") => {
                 self.end_run(number);
-                encode::name(name, self.out);
-                self.out.extend_from_slice(b"chunked\r\n");
+                self.line(name, b"chunked");
                 None
             }
             _ => {
@@ -170,6 +199,13 @@ impl Writer<'_> {
                 Some(action)
             }
         }
+    }
+
+    /// Writes a line of ours under a name in the case in which it came.
+    fn line(&mut self, name: &[u8], value: &[u8]) {
+        encode::name(name, self.out);
+        self.out.extend_from_slice(value);
+        self.out.extend_from_slice(b"\r\n");
     }
 
     /// Writes the lines that passed before this one, which does not pass as it is.
@@ -213,7 +249,8 @@ mod tests {
     use super::*;
     use crate::h1::{Limits, RequestReader};
 
-    const TO: Outgoing<'_> = Outgoing { target: b"/v1", host: b"up", authorization: None, trailers: false };
+    const TO: Outgoing<'_> =
+        Outgoing { target: b"/v1", host: b"up", authorization: None, trailers: false, upgrade: None };
 
     fn write(policy: &Policy, request: &str, to: &Outgoing<'_>) -> (String, Vec<(String, Action)>) {
         let read = RequestReader::default().read(request.as_bytes(), &Limits::REQUEST);
@@ -297,6 +334,26 @@ mod tests {
             write("PUT / HTTP/1.1\r\nHost: h\r\nExpect: 100-Continue\r\nContent-Length: 1\r\n\r\n"),
             "PUT /v1 HTTP/1.1\r\nHost: up\r\nContent-Length: 1\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn an_upgrade_is_asked_for_in_one_line_each() {
+        let request = "GET / HTTP/1.1\r\nconnection: keep-alive, Upgrade, HTTP2-Settings\r\nHost: h\r\nCONNECTION: x-a\r\nUPGRADE: h2c,  websocket\r\nX-A: 1\r\nHTTP2-Settings: x\r\nupgrade: x/1\r\nSec-WebSocket-Key: k==\r\n\r\n";
+        let read = RequestReader::default().read(request.as_bytes(), &Limits::REQUEST);
+        let upgrade = read.expect("valid").expect("whole").0.upgrade;
+        let (out, notes) = write(&policy(false), request, &Outgoing { upgrade: upgrade.as_ref(), ..TO });
+        assert_eq!(
+            out,
+            "GET /v1 HTTP/1.1\r\nconnection: Upgrade\r\nHost: up\r\nUPGRADE: websocket, x/1\r\nSec-WebSocket-Key: k==\r\nAuthorization: ours\r\nX-B: ours\r\n\r\n"
+        );
+        assert_eq!(notes[2], ("UPGRADE".into(), Action::Passed));
+        // A route that takes none sends the same request as an ordinary one.
+        let (out, notes) = write(&policy(false), request, &TO);
+        assert_eq!(
+            out,
+            "GET /v1 HTTP/1.1\r\nHost: up\r\nSec-WebSocket-Key: k==\r\nAuthorization: ours\r\nX-B: ours\r\n\r\n"
+        );
+        assert_eq!(notes[2], ("UPGRADE".into(), Action::Dropped(Rule::NoUpgrade)));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use percent_encoding::percent_decode;
 use crate::config::{Route, Snapshot, Target as RouteTarget};
 use crate::error::{Error, Kind};
 use crate::h1::{RequestHead, Target};
+use crate::headers::Outgoing;
 use crate::route::{Chosen, Forward, universal};
 use crate::upstream::Key;
 
@@ -32,6 +33,25 @@ pub(super) struct Forwarding {
 }
 
 impl Forwarding {
+    /// Makes the way one that can be switched to another protocol: no stream among others, and no whole request to a
+    /// proxy.
+    fn take_connection_of_its_own(&mut self) {
+        if self.key.http2 || self.key.takes_whole_requests() {
+            self.key = Arc::new(self.key.in_tunnel());
+        }
+    }
+
+    /// What the head of the request needs to know of that, and whether its trailers pass.
+    pub(super) fn outgoing<'a>(&'a self, route: &Route, head: &'a RequestHead, trailers: bool) -> Outgoing<'a> {
+        Outgoing {
+            target: &self.forward.target,
+            host: &self.forward.host,
+            authorization: self.forward.authorization.as_ref(),
+            trailers,
+            upgrade: route.upgrade(head),
+        }
+    }
+
     /// The place as the operator or the client wrote it: `scheme://host`.
     pub(super) fn base(&self) -> Vec<u8> {
         [self.key.origin.scheme.name().as_bytes(), b"://", &self.forward.host].concat()
@@ -54,7 +74,10 @@ pub(super) fn choose<'a>(snapshot: &'a Snapshot, head: &RequestHead) -> Result<W
         Chosen::Unknown { segment } => Err(not_found(segment)),
         Chosen::Route { number, rest } => {
             let route = &snapshot.routes[number];
-            let forwarding = forward(snapshot, route, rest, choice.query)?;
+            let mut forwarding = forward(snapshot, route, rest, choice.query)?;
+            if route.upgrade(head).is_some() {
+                forwarding.take_connection_of_its_own();
+            }
             Ok(Way::Route(route, forwarding))
         }
     }

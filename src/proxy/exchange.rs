@@ -10,7 +10,7 @@ use crate::config::{Route, Snapshot};
 use crate::ending::End;
 use crate::error::{Error, Kind};
 use crate::h1::{self, Framing, RequestHead, Trailers, Version};
-use crate::headers::{Action, Outgoing, Rule};
+use crate::headers::{Action, Rule};
 use crate::record::{Change, Forwarded, Record, Sent};
 use crate::relay::{Break, Flow, Nature, Outbox, Relay};
 use crate::stock;
@@ -116,12 +116,7 @@ impl Exchange {
         head: &RequestHead,
     ) -> Vec<u8> {
         self.record.upstream(&forward.name);
-        let to = Outgoing {
-            target: &forward.forward.target,
-            host: &forward.forward.host,
-            authorization: forward.forward.authorization.as_ref(),
-            trailers: passes_trailers(client, &forward.key),
-        };
+        let to = forward.outgoing(route, head, passes_trailers(client, &forward.key));
         let mut out = stock::take_bytes();
         let mut changes = Vec::new();
         let is_pretty = self.record.is_pretty();
@@ -167,6 +162,7 @@ impl Exchange {
             to_head: self.to_head,
             expects_continue: head.expects_continue,
             understands_interim: head.version == Version::Http11,
+            upgrade: route.upgrade(head).cloned(),
             began: self.began,
         };
         let mut relay = Relay::new(&mut client.wire, &mut client.deadline, request, nature, route.timeouts, limits);

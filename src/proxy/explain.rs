@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::choose::{self, Way};
 use crate::config::{Route, Snapshot};
 use crate::error::Error;
-use crate::h1::RequestHead;
-use crate::headers::{Action, Outgoing};
+use crate::h1::{RequestHead, Upgrade};
+use crate::headers::Action;
 use crate::relay::Timeouts;
 
 /// What would become of a request.
@@ -31,6 +31,8 @@ pub struct Plan {
     pub target: Vec<u8>,
     /// What stands in `Host`.
     pub host: Vec<u8>,
+    /// The protocols that the upstream may switch to.
+    pub upgrade: Option<Upgrade>,
     /// What becomes of each header, in order.
     pub headers: Vec<(Vec<u8>, Action)>,
     /// Its time limits.
@@ -45,12 +47,7 @@ pub fn explain(snapshot: &Snapshot, head: &RequestHead) -> Explained {
         Ok(Way::Health) => return Explained::Health,
         Err(error) => return Explained::Refused(error),
     };
-    let to = Outgoing {
-        target: &forward.forward.target,
-        host: &forward.forward.host,
-        authorization: forward.forward.authorization.as_ref(),
-        trailers: false,
-    };
+    let to = forward.outgoing(route, head, false);
     let mut headers = Vec::new();
     route.headers.write_request(head, &to, &mut Vec::new(), |name, action| headers.push((name.to_vec(), action)));
     Explained::Forwarded(Box::new(Plan {
@@ -58,6 +55,7 @@ pub fn explain(snapshot: &Snapshot, head: &RequestHead) -> Explained {
         stripped: choose::stripped(snapshot, head),
         base: forward.base(),
         host: forward.forward.host.to_vec(),
+        upgrade: route.upgrade(head).cloned(),
         target: forward.forward.target,
         headers,
         timeouts: route.timeouts,

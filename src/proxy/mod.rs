@@ -10,6 +10,7 @@ mod exchange;
 pub mod explain;
 mod reply;
 mod respond;
+mod switch;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -160,6 +161,10 @@ async fn walk(
     let answered = attempt::answer_head(&mut relay, worker.upstreams(), &forward.key, exchange.is_idempotent).await;
     exchange.note_request(&relay);
     let (upstream, answer) = answered?;
+    if answer.status == 101 {
+        // Boxed: what a tunnel needs must not weigh on every open stream.
+        return Ok(Box::pin(switch::carry(exchange, relay, upstream, answer)).await);
+    }
     let mut plan = respond::plan(exchange, &relay, head, worker, &answer);
     drop(answer);
     Ok(respond::carry(exchange, &mut relay, worker, &forward.key, upstream, &mut plan).await)

@@ -96,7 +96,8 @@ pub(super) async fn carry(
     exchange.ends(End::Done, after)
 }
 
-fn end(broken: &Break) -> End {
+/// How an exchange ended that broke off after the head of its answer.
+pub(super) fn end(broken: &Break) -> End {
     match broken {
         Break::ClientGone => End::ClientGone,
         Break::ClientStalled | Break::RequestTimeout | Break::BadBody(_) | Break::BodyTooLarge => End::ClientStalled,

@@ -34,6 +34,8 @@ pub enum BadAnswer {
     Violation(Violation),
     /// 101 without a request to switch protocols.
     UnaskedSwitch,
+    /// 101 to something else than what was asked for.
+    ForeignSwitch,
     /// Interim answers without end.
     TooManyInterim,
 }
@@ -43,25 +45,8 @@ impl fmt::Display for BadAnswer {
         match self {
             Self::Violation(violation) => violation.fmt(f),
             Self::UnaskedSwitch => f.write_str("101 without a request to switch protocols (RFC 9110 section 15.2.2)"),
+            Self::ForeignSwitch => f.write_str("101 to a protocol that was not asked for (RFC 9110 section 7.8)"),
             Self::TooManyInterim => f.write_str("too many interim answers"),
-        }
-    }
-}
-
-/// Who has kept the others waiting for too long.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Overdue {
-    Upstream(Limit),
-    ClientSends,
-    ClientReads,
-}
-
-impl From<Overdue> for Break {
-    fn from(overdue: Overdue) -> Self {
-        match overdue {
-            Overdue::Upstream(limit) => Self::Timeout(limit),
-            Overdue::ClientSends => Self::RequestTimeout,
-            Overdue::ClientReads => Self::ClientStalled,
         }
     }
 }

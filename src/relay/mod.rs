@@ -5,10 +5,13 @@
 //! says what goes to the client; [`Relay::answer_body`] carries the rest. In both the client is watched: one that
 //! leaves ends the exchange at once, since somebody pays for what the upstream goes on to say.
 
+mod answers;
 mod breaks;
 mod flow;
 mod limits;
 mod outbox;
+mod overdue;
+mod tunnel;
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -22,16 +25,16 @@ pub use breaks::{BadAnswer, Break};
 pub use flow::{Broken, Flow, Side};
 pub use limits::{ClientLimits, Timeouts};
 pub use outbox::Outbox;
+pub use tunnel::Tunnel;
+
+use answers::{Answers, early_hints};
+use overdue::{Overdue, Wait};
 
 use crate::deadline::{Deadline, Now, earlier};
 use crate::error::Limit;
-use crate::h1::{self, ResponseHead, ResponseReader, Violation, encode};
+use crate::h1::{self, ResponseHead, Upgrade, Violation};
 use crate::wire::Wire;
-use breaks::Overdue;
 
-/// How many interim answers an upstream may send before its final one, and how many bytes they may have in all.
-const MAX_INTERIM: usize = 16;
-const MAX_INTERIM_BYTES: usize = 8 * 1024;
 /// How many bytes of a next request are read ahead while this exchange runs. Reading is how a client's end is seen.
 const READ_AHEAD: usize = 16 * 1024;
 /// How often a client is looked at of which so much has been read ahead that its end cannot be read.
@@ -61,6 +64,7 @@ pub struct Relay<'a> {
     /// Interim answers on their way to the client.
     interim: Outbox,
     passes_interim: bool,
+    upgrade: Option<Upgrade>,
     to_head: bool,
     timeouts: Timeouts,
     client_limits: ClientLimits,
@@ -71,7 +75,7 @@ pub struct Relay<'a> {
 }
 
 /// What a relay needs to know of the request besides its bytes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Nature {
     /// Whether it is a HEAD request, whose answer has no body.
     pub to_head: bool,
@@ -79,6 +83,8 @@ pub struct Nature {
     pub expects_continue: bool,
     /// Whether the client understands interim answers: HTTP/1.1 and above.
     pub understands_interim: bool,
+    /// What it asks the upstream to speak from then on.
+    pub upgrade: Option<Upgrade>,
     /// When its head had arrived.
     pub began: Instant,
 }
@@ -102,6 +108,7 @@ impl<'a> Relay<'a> {
             answer_begun: false,
             interim: Outbox::default(),
             passes_interim: nature.understands_interim,
+            upgrade: nature.upgrade,
             to_head: nature.to_head,
             timeouts,
             client_limits,
@@ -164,7 +171,7 @@ impl<'a> Relay<'a> {
             self.interim.extend(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
         self.request.keep_written(keeps_request);
-        let mut answers = Answers { reader: ResponseReader::default(), interim: 0, interim_bytes: 0 };
+        let mut answers = Answers::default();
         poll_fn(|cx| {
             let now = &mut std::mem::take(&mut self.first_turn);
             self.poll_request(cx, now, upstream)?;
@@ -287,11 +294,11 @@ impl<'a> Relay<'a> {
             let limits = &h1::Limits::RESPONSE;
             let read = answers.reader.read(upstream.input.filled(), self.to_head, limits).map_err(bad_answer)?;
             if let Some((head, length)) = read {
-                if !head.is_interim() {
+                if !head.is_interim() || self.switches(&head)? {
                     upstream.input.consume(length);
                     return Poll::Ready(Ok(head));
                 }
-                answers.count(&head, length)?;
+                answers.count(length)?;
                 // 100 was ours to say, and 102 only says that the upstream is alive.
                 if self.passes_interim && head.status == 103 {
                     self.interim.make(|out| early_hints(&head, out));
@@ -304,6 +311,18 @@ impl<'a> Relay<'a> {
                 Ok(_) => self.answer_begun = true,
                 Err(error) => return Poll::Ready(Err(Break::UpstreamClosed(error))),
             }
+        }
+    }
+
+    /// Whether this is the switch to another protocol that was asked for.
+    fn switches(&self, head: &ResponseHead) -> Result<bool, Break> {
+        if head.status != 101 {
+            return Ok(false);
+        }
+        match self.upgrade.as_ref().filter(|_| self.is_request_sent()) {
+            Some(upgrade) if upgrade.is_granted_by(head) => Ok(true),
+            Some(_) => Err(Break::BadAnswer(BadAnswer::ForeignSwitch)),
+            None => Err(Break::BadAnswer(BadAnswer::UnaskedSwitch)),
         }
     }
 
@@ -335,32 +354,14 @@ impl<'a> Relay<'a> {
     }
 
     /// Pending until a limit has run out, then the error that names it.
-    fn poll_overdue<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        now: &mut Now,
-        answer: (Option<Instant>, Overdue),
-    ) -> Poll<Result<T, Break>> {
+    fn poll_overdue<T>(&mut self, cx: &mut Context<'_>, now: &mut Now, answer: Wait) -> Poll<Result<T, Break>> {
         let waits = [(self.total_at, Overdue::Upstream(Limit::Total)), self.request_wait(now), answer];
-        let mut next = waits.iter().fold(None, |next, (at, _)| earlier(next, *at));
-        if !self.reads_ahead() {
-            next = earlier(next, Some(now.get() + UNREAD_CLIENT_CHECK));
-        }
-        self.deadline.set(next);
-        std::task::ready!(self.deadline.poll(cx));
-        let fired = Instant::now();
-        match waits.into_iter().find(|(at, _)| at.is_some_and(|at| at <= fired)) {
-            Some((_, overdue)) => Poll::Ready(Err(overdue.into())),
-            None => {
-                // Time to look at the client again.
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-        }
+        let look_again = (!self.reads_ahead()).then(|| now.get() + UNREAD_CLIENT_CHECK);
+        overdue::poll(self.deadline, cx, &waits, look_again)
     }
 
     /// Until when the request may stand still.
-    fn request_wait(&mut self, now: &mut Now) -> (Option<Instant>, Overdue) {
+    fn request_wait(&mut self, now: &mut Now) -> Wait {
         let (limit, overdue) = match self.request.waits_for() {
             _ if !self.sends() => (None, Overdue::ClientSends),
             Side::Source => (self.client_limits.body_timeout, Overdue::ClientSends),
@@ -368,37 +369,6 @@ impl<'a> Relay<'a> {
         };
         (limit.map(|limit| self.request.waits_since(now) + limit), overdue)
     }
-}
-
-/// The heads that have arrived so far.
-struct Answers {
-    reader: ResponseReader,
-    interim: usize,
-    interim_bytes: usize,
-}
-
-impl Answers {
-    fn count(&mut self, head: &ResponseHead, length: usize) -> Result<(), Break> {
-        self.reader = ResponseReader::default();
-        self.interim += 1;
-        self.interim_bytes += length;
-        if head.status == 101 {
-            return Err(Break::BadAnswer(BadAnswer::UnaskedSwitch));
-        }
-        if self.interim > MAX_INTERIM || self.interim_bytes > MAX_INTERIM_BYTES {
-            return Err(Break::BadAnswer(BadAnswer::TooManyInterim));
-        }
-        Ok(())
-    }
-}
-
-/// Of early hints only the links pass (RFC 8297 section 2); nothing else in an interim answer means anything.
-fn early_hints(head: &ResponseHead, out: &mut Vec<u8>) {
-    encode::status_line(head.status, head.reason(), out);
-    for field in head.fields.iter().filter(|field| field.is(b"link")) {
-        out.extend_from_slice(field.line());
-    }
-    out.extend_from_slice(b"\r\n");
 }
 
 fn bad_answer(violation: Violation) -> Break {

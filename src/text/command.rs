@@ -52,6 +52,8 @@ pub enum Tell<'a> {
     ExplainHost(&'a dyn Display),
     /// It would go out directly.
     ExplainDirect,
+    /// It asks to speak these protocols.
+    ExplainUpgrade(&'a dyn Display),
     /// A header would pass.
     ExplainPassed(&'a dyn Display),
     /// A header would be dropped.
@@ -115,6 +117,8 @@ pub enum Because {
     Answered,
     /// It announces trailers, which do not pass.
     Trailer,
+    /// It asks for a protocol, and the connection is not to speak it.
+    NoUpgrade,
 }
 
 impl Speak for Tell<'_> {
@@ -149,6 +153,9 @@ impl Tell<'_> {
             }
             Self::ExplainHost(host) => write!(f, "   Host:             {host}"),
             Self::ExplainDirect => f.write_str("   Way out:          direct"),
+            Self::ExplainUpgrade(protocols) => {
+                write!(f, "   Upgrade:          {protocols} (after 101, bytes pass both ways as they are)")
+            }
             Self::ExplainPassed(name) => write!(f, "   ➡️  Passed:          '{name}'"),
             Self::ExplainDropped { name, because } => write!(f, "   🗑️  Dropped:         '{name}' ({})", because.en()),
             Self::ExplainTimeouts { connect, first_byte, idle, total } => {
@@ -195,6 +202,9 @@ impl Tell<'_> {
             }
             Self::ExplainHost(host) => write!(f, "   Host:         {host}"),
             Self::ExplainDirect => f.write_str("   出口:         直连"),
+            Self::ExplainUpgrade(protocols) => {
+                write!(f, "   协议升级:     {protocols} (收到 101 后双向原样转发)")
+            }
             Self::ExplainPassed(name) => write!(f, "   ➡️  转发Header:      '{name}'"),
             Self::ExplainDropped { name, because } => write!(f, "   🗑️  移除Header:      '{name}' ({})", because.zh()),
             Self::ExplainTimeouts { connect, first_byte, idle, total } => {
@@ -230,6 +240,7 @@ impl Because {
             Self::Replaced => "replaced already",
             Self::Answered => "answered by the proxy",
             Self::Trailer => "trailers of requests are not passed on",
+            Self::NoUpgrade => "this connection is not switched to another protocol",
         }
     }
 
@@ -241,6 +252,7 @@ impl Because {
             Self::Replaced => "已被替换",
             Self::Answered => "由代理直接应答",
             Self::Trailer => "请求的尾部字段不转发",
+            Self::NoUpgrade => "此连接不切换到其他协议",
         }
     }
 }

@@ -44,6 +44,14 @@ proptest! {
     }
 
     #[test]
+    fn requests_for_upgrades_hold(
+        version in "1\\.[01]",
+        lines in prop::collection::vec("(Connection|connection|Upgrade|X): {0,1}(upgrade|Upgrade|x|close|websocket|h2c|HTTP/2\\.0|TLS/1|a/b|a b|)(, ?| ,)(UPGRADE|websocket|h2c-14|spdy/3|Host|,)", 0..5),
+    ) {
+        checks::request_head(format!("GET / HTTP/{version}\r\nHost: h\r\n{}\r\n\r\n", lines.join("\r\n")).as_bytes());
+    }
+
+    #[test]
     fn bytes_of_the_grammar_hold(text in "[GETPOS /:.?%0-9a-f\\r\\n\\\\;,{}\"\\[\\]HhtTp1*@-]{0,80}") {
         for (_, check) in CHECKS {
             check(text.as_bytes());

@@ -21,4 +21,6 @@ mod streaming;
 mod time_limits;
 mod tls;
 mod tls_in;
+mod tunnels;
+mod upgrades;
 mod uploads;

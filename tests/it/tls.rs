@@ -188,7 +188,13 @@ async fn the_last_bytes_of_an_upload_leave_the_session() {
     let mut deadline = Deadline::default();
     let head = RequestReader::default().read(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", &Limits::REQUEST);
     let body = head.expect("good").expect("whole").0.body(aqueduct::h1::Trailers::Drop);
-    let nature = Nature { to_head: false, expects_continue: false, understands_interim: true, began: Instant::now() };
+    let nature = Nature {
+        to_head: false,
+        expects_continue: false,
+        understands_interim: true,
+        upgrade: None,
+        began: Instant::now(),
+    };
     let timeouts = Timeouts { connect: None, first_byte: None, idle: None, total: None };
     let limits = ClientLimits { body_timeout: None, write_timeout: None, max_body: None };
     let flow = Flow::new(Outbox::new(request), body);

@@ -155,16 +155,19 @@ impl Compiler<'_> {
         } else if matches!(target, Target::Missing) && self.found.len() == mark {
             self.warn(path, Problem::MissingTarget);
         }
+        let headers = Policy::new(inherited.drop, headers.0, headers.1);
+        let takes_upgrades = raw.upgrade.unwrap_or(!matches!(target, Target::Universal)) && headers.passes_upgrades();
         let shown_target = secret::mask_target(raw.target_url.as_deref().unwrap_or_default().trim().as_bytes());
         Route {
             key: key.into(),
             enabled: raw.enabled,
             target,
             shown_target: String::from_utf8_lossy(&shown_target).into(),
-            headers: Policy::new(inherited.drop, headers.0, headers.1),
+            headers,
             force: raw.force_header_overwrite,
             http2: raw.http2,
             timeouts: timeouts(&inherited.timeouts, &raw.timeouts),
+            takes_upgrades,
         }
     }
 

@@ -1,7 +1,8 @@
 //! A client that speaks bytes.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
 
 use super::{Message, PATIENCE, Received};
 
@@ -17,6 +18,17 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
         stream.set_write_timeout(Some(PATIENCE)).expect("a socket");
         Self::over(stream)
+    }
+
+    /// Says that nothing more will be sent.
+    pub(crate) fn finish(&mut self) -> &mut Self {
+        self.stream().shutdown(Shutdown::Write).expect("a connection");
+        self
+    }
+
+    /// Ends the connection with a reset.
+    pub(crate) fn reset(self) {
+        socket2::SockRef::from(self.stream()).set_linger(Some(Duration::ZERO)).expect("a socket");
     }
 }
 
@@ -83,6 +95,11 @@ impl<S: Read + Write> Client<S> {
     /// Everything until the connection ends.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         self.messages.rest()
+    }
+
+    /// Everything until the connection ends, or how it broke off instead of that.
+    pub(crate) fn until_end(&mut self) -> io::Result<Vec<u8>> {
+        self.messages.until_end()
     }
 
     pub(crate) fn stream(&self) -> &S {

@@ -92,6 +92,12 @@ impl<R: Read> Message<R> {
         std::mem::take(&mut self.seen)
     }
 
+    /// Everything until the stream ends in an orderly way.
+    pub(crate) fn until_end(&mut self) -> io::Result<Vec<u8>> {
+        while self.more()? {}
+        Ok(std::mem::take(&mut self.seen))
+    }
+
     /// Whatever has been read and not been used.
     pub(crate) fn unused(&self) -> &[u8] {
         &self.seen

@@ -11,7 +11,8 @@ use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
 
 use super::{Message, PATIENCE, Received};
 
-type Stream = StreamOwned<ServerConnection, TcpStream>;
+/// A connection on which TLS is spoken.
+pub(crate) type Stream = StreamOwned<ServerConnection, TcpStream>;
 
 /// An upstream with a certificate of its own making.
 pub(crate) struct TlsUpstream {
@@ -32,10 +33,7 @@ pub(crate) struct Session {
 
 impl TlsUpstream {
     /// An upstream for this name, that does `play` after the first request of each connection.
-    pub(crate) fn playing(
-        name: &str,
-        play: impl Fn(&mut (dyn Write + Send)) -> io::Result<()> + Send + Sync + 'static,
-    ) -> Self {
+    pub(crate) fn playing(name: &str, play: impl Fn(&mut Stream) -> io::Result<()> + Send + Sync + 'static) -> Self {
         let certified = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
         let key = PrivateKeyDer::try_from(certified.signing_key.serialize_der()).expect("a key");
         let chain = vec![CertificateDer::from(certified.cert.der().to_vec())];
@@ -82,7 +80,7 @@ impl TlsUpstream {
 fn serve(
     tcp: TcpStream,
     config: Arc<ServerConfig>,
-    play: &(impl Fn(&mut (dyn Write + Send)) -> io::Result<()> + ?Sized),
+    play: &impl Fn(&mut Stream) -> io::Result<()>,
     seen: &Sender<Session>,
 ) -> io::Result<()> {
     tcp.set_read_timeout(Some(PATIENCE))?;

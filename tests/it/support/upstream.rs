@@ -1,7 +1,7 @@
 //! Upstreams that behave as they are told, and remember what they got.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -125,6 +125,16 @@ impl Script {
 
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(bytes.as_ref())
+    }
+
+    /// Everything until the proxy ends what it sends, or how that broke off.
+    pub(crate) fn until_end(&mut self) -> io::Result<Vec<u8>> {
+        self.messages.until_end()
+    }
+
+    /// Says that nothing more will be sent.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        self.stream.shutdown(Shutdown::Write)
     }
 
     /// Waits until the proxy closes the connection.
