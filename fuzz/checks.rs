@@ -121,7 +121,7 @@ pub fn jsonc(data: &[u8]) {
 }
 
 fn forward(head: &RequestHead, upgrade: Option<&Upgrade>) -> Vec<u8> {
-    let to = Outgoing { target: b"/", host: b"up", authorization: None, trailers: false, upgrade };
+    let to = Outgoing { target: b"/", host: b"up", authorization: None, proxy: None, trailers: false, upgrade };
     let mut out = Vec::new();
     Policy::default().write_request(head, &to, &mut out, |_, _| {});
     out

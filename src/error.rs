@@ -13,6 +13,7 @@ use crate::h1::Violation;
 pub struct Error {
     kind: Kind,
     answer: Cow<'static, str>,
+    step: Option<Step>,
     detail: Option<String>,
 }
 
@@ -23,8 +24,8 @@ pub enum Kind {
     RouteNotFound,
     /// The route lacks its `target_url`.
     RouteMisconfigured,
-    /// The route goes through an upstream proxy, which is not supported.
-    RouteNeedsProxy,
+    /// The environment names a proxy for the route that cannot be used.
+    RouteProxyUnusable,
     /// The rest of a universal route's path is no URL that can be asked.
     BadTargetUrl,
     /// Nothing is left of the path to choose a route by.
@@ -47,8 +48,20 @@ pub enum Kind {
     UpstreamConnect,
     /// No TLS session with the upstream.
     UpstreamTls,
-    /// The upstream proxy did not let us through.
-    UpstreamProxy,
+    /// The name of the upstream proxy could not be resolved.
+    UpstreamProxyDns,
+    /// No TCP connection to the upstream proxy.
+    UpstreamProxyConnect,
+    /// No TLS session with the upstream proxy.
+    UpstreamProxyTls,
+    /// The upstream proxy wants a login, or another one.
+    UpstreamProxyAuth,
+    /// The upstream proxy does not make the connection.
+    UpstreamProxyRefused(Refusal),
+    /// What the upstream proxy said has no meaning in its protocol.
+    UpstreamProxyBadAnswer,
+    /// The upstream proxy closed the connection before it had made one for us.
+    UpstreamProxyReset,
     /// The upstream closed the connection before its answer began.
     UpstreamReset,
     /// What the upstream sent is no valid answer.
@@ -57,6 +70,36 @@ pub enum Kind {
     UpstreamTimeout(Limit),
     /// A fault of ours.
     Internal,
+}
+
+/// How an upstream proxy says that it does not make a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// The status of an answer to CONNECT.
+    Status(u16),
+    /// The reply of a SOCKS5 server (RFC 1928 section 6).
+    Socks5(u8),
+    /// The reply of a SOCKS4 server.
+    Socks4(u8),
+}
+
+/// A step on the way to a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// The upstream's name is resolved.
+    Dns,
+    /// TCP to the upstream.
+    Connect,
+    /// TLS with the upstream.
+    Tls,
+    /// The upstream proxy's name is resolved.
+    ProxyDns,
+    /// TCP to the upstream proxy.
+    ProxyConnect,
+    /// TLS with the upstream proxy.
+    ProxyTls,
+    /// The upstream proxy was asked for a connection.
+    Proxy,
 }
 
 /// The named time limits on an upstream (`timeouts` in the configuration).
@@ -87,18 +130,25 @@ impl Error {
     /// An error whose answer is the usual text of its kind.
     #[must_use]
     pub fn new(kind: Kind) -> Self {
-        Self { kind, answer: kind.answer(), detail: None }
+        Self { kind, answer: kind.answer(), step: None, detail: None }
     }
 
     /// An error with an answer of its own: nothing may stand in it that the client did not send itself.
     pub fn with_answer(kind: Kind, answer: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, answer: answer.into(), detail: None }
+        Self { kind, answer: answer.into(), step: None, detail: None }
     }
 
     /// Adds what only the log may say.
     #[must_use]
     pub fn detail(mut self, detail: impl fmt::Display) -> Self {
         self.detail = Some(detail.to_string());
+        self
+    }
+
+    /// Adds on which step it happened, where that is known, for the log alone.
+    #[must_use]
+    pub fn during(mut self, step: Option<Step>) -> Self {
+        self.step = step;
         self
     }
 
@@ -112,6 +162,12 @@ impl Error {
     #[must_use]
     pub fn answer(&self) -> &str {
         &self.answer
+    }
+
+    /// On which step it happened, where that is not clear from the kind.
+    #[must_use]
+    pub fn step(&self) -> Option<Step> {
+        self.step
     }
 
     /// What only the log reads.
@@ -146,11 +202,17 @@ impl Kind {
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
             Self::BodyTooLarge => 413,
-            Self::RouteMisconfigured | Self::RouteNeedsProxy | Self::Internal => 500,
+            Self::RouteMisconfigured | Self::RouteProxyUnusable | Self::Internal => 500,
             Self::UpstreamDns
             | Self::UpstreamConnect
             | Self::UpstreamTls
-            | Self::UpstreamProxy
+            | Self::UpstreamProxyDns
+            | Self::UpstreamProxyConnect
+            | Self::UpstreamProxyTls
+            | Self::UpstreamProxyAuth
+            | Self::UpstreamProxyRefused(_)
+            | Self::UpstreamProxyBadAnswer
+            | Self::UpstreamProxyReset
             | Self::UpstreamReset
             | Self::UpstreamBadAnswer => 502,
             Self::Overloaded => 503,
@@ -163,7 +225,7 @@ impl Kind {
     pub fn code(self) -> &'static str {
         match self {
             Self::RouteNotFound => "route_not_found",
-            Self::RouteMisconfigured | Self::RouteNeedsProxy => "route_misconfigured",
+            Self::RouteMisconfigured | Self::RouteProxyUnusable => "route_misconfigured",
             Self::BadTargetUrl => "bad_target_url",
             Self::EmptyPath => "empty_path",
             Self::BadPath => "bad_path",
@@ -178,7 +240,13 @@ impl Kind {
             Self::UpstreamDns => "upstream_dns",
             Self::UpstreamConnect => "upstream_unreachable",
             Self::UpstreamTls => "upstream_tls",
-            Self::UpstreamProxy => "upstream_proxy",
+            Self::UpstreamProxyDns => "upstream_proxy_dns",
+            Self::UpstreamProxyConnect => "upstream_proxy_unreachable",
+            Self::UpstreamProxyTls => "upstream_proxy_tls",
+            Self::UpstreamProxyAuth => "upstream_proxy_auth",
+            Self::UpstreamProxyRefused(_) => "upstream_proxy_refused",
+            Self::UpstreamProxyBadAnswer => "upstream_proxy_bad_answer",
+            Self::UpstreamProxyReset => "upstream_proxy_reset",
             Self::UpstreamReset => "upstream_reset",
             Self::UpstreamBadAnswer => "upstream_bad_answer",
             Self::UpstreamTimeout(_) => "upstream_timeout",
@@ -201,7 +269,7 @@ impl Kind {
         match self {
             Self::RouteNotFound => "Route not found or is disabled.".into(),
             Self::RouteMisconfigured => "Route is missing 'target_url' configuration.".into(),
-            Self::RouteNeedsProxy => "Route needs an upstream proxy, which this version does not support.".into(),
+            Self::RouteProxyUnusable => "Route has no usable upstream proxy.".into(),
             Self::BadTargetUrl => "Invalid target URL format.".into(),
             Self::EmptyPath => "Empty path after stripping base_path.".into(),
             Self::BadPath => {
@@ -215,7 +283,13 @@ impl Kind {
             Self::UpstreamDns
             | Self::UpstreamConnect
             | Self::UpstreamTls
-            | Self::UpstreamProxy
+            | Self::UpstreamProxyDns
+            | Self::UpstreamProxyConnect
+            | Self::UpstreamProxyTls
+            | Self::UpstreamProxyAuth
+            | Self::UpstreamProxyRefused(_)
+            | Self::UpstreamProxyBadAnswer
+            | Self::UpstreamProxyReset
             | Self::UpstreamReset
             | Self::UpstreamBadAnswer => "Proxy failed to connect to the target server.".into(),
             Self::UpstreamTimeout(limit) => {

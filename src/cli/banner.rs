@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
+use super::ways;
 use crate::config::{Live, Route, Snapshot, Target};
 use crate::text::{Lang, Say, Speak, shown};
 
@@ -35,6 +36,7 @@ pub(super) fn banner(live: &Live, listening: &[SocketAddr]) -> String {
     line(&Say::RequestLog(snapshot.log.is_some()));
     line(&Say::HotReload(snapshot.reload));
     line(&Say::GlobalPolicy { force: snapshot.force });
+    ways::global_lines(snapshot, &mut line);
     if !snapshot.headers_to_drop.is_empty() {
         line(&Say::DroppedHeaders(&shown(&snapshot.headers_to_drop.join(", ")).to_string()));
     }
@@ -58,19 +60,18 @@ pub(super) fn routes(snapshot: &Snapshot) -> String {
     let base_path = snapshot.table.base_path().as_str();
     for route in &snapshot.routes {
         // Writing to a string does not fail.
-        let _ = writeln!(text, "{}", route_line(base_path, route, snapshot.lang));
+        let _ = writeln!(text, "{}", route_line(base_path, route, snapshot));
     }
     text
 }
 
-fn route_line(base_path: &str, route: &Route, lang: Lang) -> String {
-    let say = |say: &Say<'_>| say.in_lang(lang).to_string();
+fn route_line(base_path: &str, route: &Route, snapshot: &Snapshot) -> String {
+    let say = |say: &Say<'_>| say.in_lang(snapshot.lang).to_string();
     let mark = if route.enabled { "✅" } else { "❌" };
     let target = match &route.target {
         Target::Universal => say(&Say::Universal),
-        Target::NeedsProxy => say(&Say::NeedsProxy),
         Target::Missing if route.shown_target.is_empty() => say(&Say::MissingTarget),
-        Target::Missing | Target::Fixed { .. } => shown(&*route.shown_target).to_string(),
+        Target::Missing | Target::Fixed { .. } | Target::NoWayOut(_) => shown(&*route.shown_target).to_string(),
     };
     let mut notes = Vec::new();
     if !route.enabled {
@@ -78,6 +79,9 @@ fn route_line(base_path: &str, route: &Route, lang: Lang) -> String {
     }
     if let (true, Some(force)) = (route.enabled, route.force) {
         notes.push(say(&Say::RoutePolicy { force }));
+    }
+    if let (true, Some(way)) = (route.enabled, ways::of_route(route, snapshot)) {
+        notes.push(say(&Say::RouteProxy(&shown(&way))));
     }
     let notes = if notes.is_empty() { String::new() } else { format!("  ({})", notes.join(", ")) };
     format!("  {mark} {base_path}/{} -> {target}{notes}", shown(&*route.key))

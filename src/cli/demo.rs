@@ -42,6 +42,7 @@ fn configuration(provider: SocketAddr) -> String {
     format!(
         r#"{{
   "server": {{"host": "127.0.0.1", "workers": 1}},
+  "global_proxy": "",
   "routes": {{
     "openai": {{"target_url": "http://{provider}", "custom_headers": {{"Authorization": "Bearer {KEY}"}}}},
     "anthropic": {{"target_url": "http://{provider}", "custom_headers": {{"x-api-key": "{KEY}"}}}},

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::ArgMatches;
 
-use super::{Caller, MISUSE, line, print, print_error, print_refusal};
+use super::{Caller, MISUSE, line, print, print_error, print_refusal, ways};
 use crate::error::Error;
 use crate::h1::{RequestHead, RequestReader};
 use crate::headers::{Action, Rule};
@@ -76,7 +76,7 @@ fn told(plan: &Plan, lang: Lang) -> String {
     let url = [&plan.base[..], &masked(&plan.target)].concat();
     say(&Say::Forwarded { route: &shown(&*plan.route.key), universal, url: &shown(&url) });
     say(&Tell::ExplainHost(&shown(&plan.host)));
-    say(&Tell::ExplainDirect);
+    say(&Tell::ExplainWay(&shown(&ways::told(&plan.way, lang))));
     if let Some(upgrade) = &plan.upgrade {
         say(&Tell::ExplainUpgrade(&shown(upgrade.as_bytes())));
     }

@@ -8,6 +8,7 @@ mod explain;
 mod healthcheck;
 mod init;
 mod run;
+mod ways;
 
 use std::ffi::OsString;
 use std::fmt::Display;

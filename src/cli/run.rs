@@ -33,7 +33,6 @@ pub(super) fn run(caller: &Caller<'_>) -> ExitCode {
     serve(&live, lang, |log, running| {
         app::warn(&warnings, &live, log);
         warn_of_few_files(&live, running, log);
-        warn_of_unused_proxy(lang, log);
         log.write(Line::Notice(banner::banner(&live, &running.addresses)));
     })
 }
@@ -79,16 +78,6 @@ fn warn_of_few_files(live: &Live, running: &App, log: &Log) {
     if running.max_connections < snapshot.max_connections.min(FEW) {
         let (allowed, wanted) = (running.max_connections, snapshot.max_connections);
         log.alarm(snapshot.lang, &Say::FewFiles { allowed, wanted });
-    }
-}
-
-/// What other programs understand as a wish, and this one cannot fulfil yet.
-fn warn_of_unused_proxy(lang: Lang, log: &Log) {
-    const NAMES: [&str; 6] = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
-
-    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    if let Some(name) = NAMES.into_iter().find(is_set) {
-        log.alarm(lang, &Say::UnusedProxy(name));
     }
 }
 

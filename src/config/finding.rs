@@ -34,6 +34,7 @@ impl Finding {
         fmt::from_fn(move |f| {
             match self.position {
                 Some(position) => write!(f, "{file}:{position}: ")?,
+                None if self.problem.is_about_environment() => {}
                 None => write!(f, "{file}: ")?,
             }
             self.fmt_what(lang, f)

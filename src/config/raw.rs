@@ -9,7 +9,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::scalar::{HeaderValue, IgnoredText, Language, LogFormat, Pem, Port, Size, Time, in_order};
+use super::scalar::{HeaderValue, IgnoredText, Language, LogFormat, Pem, Port, Size, Texts, Time, in_order};
 
 /// The configuration of Aqueduct: JSON with comments and trailing commas. Every field is optional.
 /// Texts may hold `${NAME}`, `${NAME:-default}` and `${file:/path}`.
@@ -30,13 +30,22 @@ pub struct File {
     ///
     /// 服务器本身: 监听地址、日志、可接受的请求。
     pub server: Server,
-    /// The upstream proxy for every route that names none: `http://`, `https://`, `socks5://` (names resolved here) or
-    /// `socks5h://` (names resolved by the proxy), with `user:pass@` if needed. `null` or `""`: none. Not
-    /// supported yet: such routes answer 500 and are never sent directly.
+    /// The upstream proxy for every route that names none: `http://`, `https://`, `socks5://` (names resolved here),
+    /// `socks5h://` (names resolved by the proxy), `socks4://` or `socks4a://`, with `user:pass@` if needed. `""`: none.
+    /// `null`: what the environment says (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`).
     ///
-    /// 所有未单独配置的路由使用的转发代理: `http://`、`https://`、`socks5://`（本地解析域名）或 `socks5h://`（由代理解析域名），
-    /// 可带 `user:pass@`。`null` 或 `""` 表示不使用代理。尚不支持: 这样的路由返回 500，绝不会直接发送。
+    /// 所有未单独配置的路由使用的转发代理: `http://`、`https://`、`socks5://`（本地解析域名）、`socks5h://`（由代理解析域名）、
+    /// `socks4://` 或 `socks4a://`，可带 `user:pass@`。`""` 表示不使用代理；`null` 时由环境变量决定
+    /// (`HTTP_PROXY`、`HTTPS_PROXY`、`ALL_PROXY`、`NO_PROXY`)。
     pub global_proxy: Option<String>,
+    /// Targets that are reached directly, as a list or as one text with commas: names (`example.com` with all below it),
+    /// addresses, networks (`10.0.0.0/8`), each with a port if wanted (`example.com:8443`), or `*`. A route's own `proxy`
+    /// is used all the same.
+    ///
+    /// 不经代理、直接连接的目标，可以是数组，也可以是用逗号分隔的一个文本: 域名（`example.com` 包括其所有子域名）、地址、
+    /// 网段（`10.0.0.0/8`），可带端口（`example.com:8443`），或 `*`。对路由自身的 `proxy` 不起作用。
+    #[schemars(with = "Texts")]
+    pub no_proxy: Option<Texts>,
     /// Who comes first where both the client and `custom_headers` have a header: `true` the configuration,
     /// `false` the client. Routes can say otherwise.
     ///
@@ -266,9 +275,10 @@ pub struct Route {
     ///
     /// 万能代理模式: 路径的其余部分就是目标，即 `/key/https://host/path`。
     pub universal_proxy: bool,
-    /// The upstream proxy of this route. `null`: `global_proxy`; `""`: none.
+    /// The upstream proxy of this route, written as in `global_proxy`. `null`: that one; `""`: none, whatever the
+    /// environment says.
     ///
-    /// 此路由的转发代理。`null` 使用 `global_proxy`，`""` 表示直连。
+    /// 此路由的转发代理，写法同 `global_proxy`。`null` 沿用它；`""` 表示直连，即使环境变量指定了代理。
     pub proxy: Option<String>,
     /// Who comes first on this route where both have a header. `null`: as in the global setting.
     ///

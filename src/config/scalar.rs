@@ -37,6 +37,16 @@ pub struct HeaderValue(pub Option<Secret>);
 #[derive(Debug, Clone)]
 pub struct Pem(Secret);
 
+/// Several texts: a list of them, or one with commas between them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Texts {
+    /// One text.
+    One(String),
+    /// A list.
+    Many(Vec<String>),
+}
+
 /// The shape of the request log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -293,6 +303,7 @@ macro_rules! schema {
 
 schema!(LogFormat, "LogFormat", { "type": "string", "enum": ["pretty", "json"] });
 schema!(Language, "Language", { "type": "string", "enum": ["en", "zh"] });
+schema!(Texts, "Texts", { "type": ["array", "string"], "items": { "type": "string" } });
 schema!(IgnoredText, "Text", { "type": "string" });
 schema!(Pem, "Pem", { "type": "string" });
 schema!(Port, "Port", { "type": ["integer", "string"], "minimum": 0, "maximum": 65535, "format": "port" });

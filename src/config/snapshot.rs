@@ -37,6 +37,8 @@ pub struct Snapshot {
     pub health: Box<str>,
     /// How TLS is spoken to upstreams, if any needs it.
     pub tls: Option<Arc<upstream::tls::Tls>>,
+    /// How requests leave on routes that name no proxy themselves.
+    pub way_out: upstream::WayOut,
     /// What the banner says of the global policy.
     pub force: bool,
     /// Client headers that are removed, as written.
@@ -63,6 +65,8 @@ pub struct Route {
     pub enabled: bool,
     /// Where it leads.
     pub target: Target,
+    /// How its requests leave.
+    pub way_out: upstream::WayOut,
     /// What the banner says of where it leads.
     pub shown_target: Box<str>,
     /// What is done to headers.
@@ -101,6 +105,6 @@ pub enum Target {
     },
     /// To wherever the client says.
     Universal,
-    /// Through an upstream proxy, which this version cannot do. Nothing is sent directly instead.
-    NeedsProxy,
+    /// To one place, but the environment names a proxy for it that cannot be used. Nothing is sent directly instead.
+    NoWayOut(upstream::BadVariable),
 }

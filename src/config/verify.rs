@@ -247,7 +247,7 @@ mod tests {
             server in prop::collection::hash_map("(host|port|log_requests|log_format|language|reload_interval|base_path|workers|shutdown_timeout|limits)", any_value(), 0..6),
             limits in prop::collection::hash_map("(max_head_size|max_head_fields|max_body_size|head_timeout|write_timeout)", any_value(), 0..4),
             route in prop::collection::hash_map("(enabled|target_url|universal_proxy|proxy|force_header_overwrite|custom_headers|timeouts)", any_value(), 0..5),
-            top in prop::collection::hash_map("(server|routes|global_proxy|timeouts|headers_to_drop|ca_file|force_header_overwrite|.schema)", any_value(), 0..4),
+            top in prop::collection::hash_map("(server|routes|global_proxy|no_proxy|timeouts|headers_to_drop|ca_file|force_header_overwrite|.schema)", any_value(), 0..4),
         ) {
             let mut value = json!({"server": server, "routes": {"a": route}});
             value["server"]["limits"] = json!(limits);

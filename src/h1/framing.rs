@@ -26,6 +26,13 @@ pub(super) struct Facts {
     pub(super) upgrade: Option<Upgrade>,
 }
 
+impl Facts {
+    /// Those of an answer after which the bytes are no longer HTTP.
+    pub(super) fn of_tunnel() -> Self {
+        Self { framing: Framing::None, keep_alive: false, expects_continue: false, names_fields: false, upgrade: None }
+    }
+}
+
 pub(super) fn of_request(fields: &Fields, version: Version) -> Result<Facts, Violation> {
     let found = Found::gather(fields, version)?;
     match found.hosts {

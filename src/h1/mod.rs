@@ -25,6 +25,11 @@ pub use response::{ResponseHead, ResponseReader, is_to_head};
 pub use upgrade::Upgrade;
 pub use violation::Violation;
 
+/// How many interim answers may come before a final one, and how many bytes they may have in all.
+pub const MAX_INTERIM: usize = 16;
+/// See [`MAX_INTERIM`].
+pub const MAX_INTERIM_BYTES: usize = 8 * 1024;
+
 /// How much of a head is read before it is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

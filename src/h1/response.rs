@@ -26,6 +26,8 @@ pub struct ResponseHead {
 /// Reads answer heads from bytes that arrive in pieces. One reader serves one head.
 #[derive(Debug, Default)]
 pub struct ResponseReader {
+    /// Whether this answers CONNECT.
+    to_connect: bool,
     lines: HeadReader,
     line: Option<StatusLine>,
 }
@@ -39,6 +41,13 @@ struct StatusLine {
 }
 
 impl ResponseReader {
+    /// A reader for the answer to CONNECT. If that is a success, what follows is the tunnel, whatever fields say of a
+    /// length or a coding (RFC 9110 section 9.3.6); if not, nobody reads on. So they are not looked at.
+    #[must_use]
+    pub fn to_connect() -> Self {
+        Self { to_connect: true, ..Self::default() }
+    }
+
     /// The head at the start of `bytes` and its length, or `None` while it is incomplete. `to_head` says that this
     /// answers a HEAD request, so that no body follows whatever the fields say.
     ///
@@ -60,7 +69,12 @@ impl ResponseReader {
             None => *self.line.insert(StatusLine::parse(&bytes[..length - 2])?),
         };
         let Some((fields, length)) = self.lines.fields(bytes, limits)? else { return Ok(None) };
-        Ok(Some((ResponseHead::new(line, fields, to_head)?, length)))
+        let facts = if self.to_connect {
+            Facts::of_tunnel()
+        } else {
+            framing::of_response(&fields, line.version, line.status, to_head)?
+        };
+        Ok(Some((ResponseHead::new(line, fields, &facts), length)))
     }
 }
 
@@ -83,10 +97,10 @@ impl StatusLine {
 }
 
 impl ResponseHead {
-    fn new(line: StatusLine, fields: Fields, to_head: bool) -> Result<Self, Violation> {
+    fn new(line: StatusLine, fields: Fields, facts: &Facts) -> Self {
         let StatusLine { version, status, end } = line;
-        let Facts { framing, keep_alive, names_fields, .. } = framing::of_response(&fields, version, status, to_head)?;
-        Ok(Self { fields, version, status, framing, keep_alive, names_fields, line_end: end })
+        let &Facts { framing, keep_alive, names_fields, .. } = facts;
+        Self { fields, version, status, framing, keep_alive, names_fields, line_end: end }
     }
 
     /// The reason phrase as it came; often empty.
@@ -154,6 +168,22 @@ mod tests {
         assert_eq!(read("HTTP/1.2 200 OK\r\n\r\n").map(|_| ()), Err(Violation::UnsupportedVersion));
         assert_eq!(read("HTTP/1.1 200 a\0b\r\n\r\n").map(|_| ()), Err(Violation::Nul));
         assert_eq!(read("HTTP/1.1 200 a\rb\r\n\r\n").map(|_| ()), Err(Violation::BareCarriageReturn));
+    }
+
+    #[test]
+    fn a_success_of_connect_has_no_body_whatever_it_says() {
+        for fields in [
+            "",
+            "Content-Length: 5\r\n",
+            "Transfer-Encoding: chunked\r\n",
+            "Content-Length: 5\r\nTransfer-Encoding: gzip\r\n",
+            "Content-Length: x\r\nContent-Length: y\r\n",
+        ] {
+            let text = format!("HTTP/1.0 200 Connection established\r\n{fields}\r\nmore");
+            let read = ResponseReader::to_connect().read(text.as_bytes(), false, &Limits::RESPONSE);
+            let (head, length) = read.expect(fields).expect("whole");
+            assert_eq!((head.status, head.framing, &text[length..]), (200, Framing::None, "more"), "{fields}");
+        }
     }
 
     #[test]

@@ -9,4 +9,4 @@ mod request;
 pub use answer::{Said, write_answer};
 pub use hop::is_hop_by_hop;
 pub use policy::{Configured, Policy};
-pub use request::{Action, Outgoing, Rule};
+pub use request::{Action, Outgoing, Rule, ToProxy};

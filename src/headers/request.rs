@@ -5,6 +5,9 @@ use super::policy::Policy;
 use crate::h1::{Field, Framing, RequestHead, Upgrade, encode, is_name};
 use crate::secret::Secret;
 
+/// Who we are to an upstream proxy. The client's own never passes.
+const PROXY_AUTHORIZATION: &str = "Proxy-Authorization";
+
 /// What became of one header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
@@ -52,6 +55,15 @@ pub struct Outgoing<'a> {
     pub trailers: bool,
     /// The protocols that the upstream may switch to.
     pub upgrade: Option<&'a Upgrade>,
+    /// What is said besides to an HTTP proxy that is sent the whole request.
+    pub proxy: Option<ToProxy<'a>>,
+}
+
+/// What an HTTP proxy that is sent a whole request is told besides the whole URL (RFC 9112 section 3.2.2).
+#[derive(Debug, Clone, Copy)]
+pub struct ToProxy<'a> {
+    /// Who we are: the value of `Proxy-Authorization`.
+    pub authorization: Option<&'a Secret>,
 }
 
 impl Policy {
@@ -68,6 +80,11 @@ impl Policy {
     ) {
         out.extend_from_slice(head.method());
         out.push(b' ');
+        if to.proxy.is_some() {
+            // Only such requests go to a proxy as a whole; for others it opens a tunnel.
+            out.extend_from_slice(b"http://");
+            out.extend_from_slice(to.host);
+        }
         out.extend_from_slice(to.target);
         out.extend_from_slice(b" HTTP/1.1\r\n");
         let named = Named::of(&head.fields, head.names_fields);
@@ -85,6 +102,12 @@ impl Policy {
         if let Some(authorization) = to.authorization {
             encode::field("Authorization", authorization.expose(), out);
             note(b"Authorization", Action::Added);
+        }
+        if let Some(authorization) = to.proxy.and_then(|proxy| proxy.authorization)
+            && self.find(PROXY_AUTHORIZATION.as_bytes()).is_none()
+        {
+            encode::field(PROXY_AUTHORIZATION, authorization.expose(), out);
+            note(PROXY_AUTHORIZATION.as_bytes(), Action::Added);
         }
         for (place, configured) in self.configured().iter().enumerate() {
             if met & (1 << place) == 0 && !to.replaces(configured.name().as_bytes()) {
@@ -250,7 +273,7 @@ mod tests {
     use crate::h1::{Limits, RequestReader};
 
     const TO: Outgoing<'_> =
-        Outgoing { target: b"/v1", host: b"up", authorization: None, trailers: false, upgrade: None };
+        Outgoing { target: b"/v1", host: b"up", authorization: None, trailers: false, upgrade: None, proxy: None };
 
     fn write(policy: &Policy, request: &str, to: &Outgoing<'_>) -> (String, Vec<(String, Action)>) {
         let read = RequestReader::default().read(request.as_bytes(), &Limits::REQUEST);

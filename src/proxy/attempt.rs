@@ -1,12 +1,14 @@
 //! Getting an answer: on a connection that is there, or on a new one.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use super::exchange::Failure;
+use crate::error::{Error, Kind};
 use crate::h1::ResponseHead;
 use crate::h2;
 use crate::relay::{Break, Relay};
-use crate::upstream::{Key, Upstreams};
+use crate::upstream::{Key, LOGIN_WANTED, Upstreams};
 use crate::wire::Wire;
 
 /// How often a request is sent again at most. An upstream that refuses it again and again does not want it.
@@ -32,13 +34,18 @@ pub(super) async fn answer_head(
         let is_kept = kept.is_some();
         let mut upstream = match kept.take() {
             Some(upstream) => upstream,
-            None => relay.meanwhile(upstreams.connect(key)).await?.map_err(|error| Failure::Answer(error.into()))?,
+            None => connect(relay, upstreams, key).await?,
         };
         if key.http2 {
             relay.meet(&upstream)?;
         }
         let may_be_refused = upstream.is_http2();
         match relay.answer_head(&mut upstream, may_be_stale || may_be_refused).await {
+            // An upstream proxy that is sent whole requests may answer them itself. Whose an answer is cannot be
+            // told, but for the one status that is a matter between it and us alone.
+            Ok(answer) if answer.status == LOGIN_WANTED && key.takes_whole_requests() => {
+                return Err(Error::new(Kind::UpstreamProxyAuth).into());
+            }
             Ok(answer) => return Ok((upstream, answer)),
             Err(Break::UpstreamClosed(error)) if repeats < MAX_REPEATS => {
                 let is_unprocessed = h2::is_unprocessed(&error);
@@ -50,5 +57,15 @@ pub(super) async fn answer_head(
             }
             Err(broken) => return Err(broken.into()),
         }
+    }
+}
+
+/// A new connection. Where time runs out, the error says on which step.
+async fn connect(relay: &mut Relay<'_>, upstreams: &Upstreams, key: &Arc<Key>) -> Result<Wire, Failure> {
+    let step = Cell::new(None);
+    match relay.meanwhile(upstreams.connect(key, &step)).await {
+        Ok(connected) => connected.map_err(|error| Failure::Answer(error.into())),
+        Err(Break::Timeout(limit)) => Err(Error::new(Kind::UpstreamTimeout(limit)).during(step.get()).into()),
+        Err(broken) => Err(broken.into()),
     }
 }

@@ -8,9 +8,9 @@ use percent_encoding::percent_decode;
 use crate::config::{Route, Snapshot, Target as RouteTarget};
 use crate::error::{Error, Kind};
 use crate::h1::{RequestHead, Target};
-use crate::headers::Outgoing;
+use crate::headers::{Outgoing, ToProxy};
 use crate::route::{Chosen, Forward, universal};
-use crate::upstream::Key;
+use crate::upstream::{BadVariable, Key};
 
 /// Where a request goes.
 pub(super) enum Way<'a> {
@@ -49,12 +49,21 @@ impl Forwarding {
             authorization: self.forward.authorization.as_ref(),
             trailers,
             upgrade: route.upgrade(head),
+            proxy: self
+                .key
+                .takes_whole_requests()
+                .then(|| ToProxy { authorization: self.key.proxy.as_ref().and_then(|proxy| proxy.authorization()) }),
         }
     }
 
     /// The place as the operator or the client wrote it: `scheme://host`.
     pub(super) fn base(&self) -> Vec<u8> {
         [self.key.origin.scheme.name().as_bytes(), b"://", &self.forward.host].concat()
+    }
+
+    /// The upstream proxy on the way, masked.
+    pub(super) fn proxy(&self) -> Option<&Arc<str>> {
+        self.key.proxy.as_ref().map(|proxy| proxy.shown())
     }
 }
 
@@ -96,10 +105,7 @@ fn forward(snapshot: &Snapshot, route: &Route, rest: &[u8], query: Option<&[u8]>
             Kind::RouteMisconfigured,
             format!("Route '{}' is missing 'target_url' configuration.", route.key),
         )),
-        RouteTarget::NeedsProxy => Err(Error::with_answer(
-            Kind::RouteNeedsProxy,
-            format!("Route '{}' needs an upstream proxy, which this version does not support.", route.key),
-        )),
+        RouteTarget::NoWayOut(bad) => Err(no_way_out(route, *bad)),
         RouteTarget::Fixed { url, key, name } => Ok(Forwarding {
             forward: url.forward(rest, query)?,
             key: Arc::clone(key),
@@ -110,10 +116,17 @@ fn forward(snapshot: &Snapshot, route: &Route, rest: &[u8], query: Option<&[u8]>
             let mut forward = universal(&route.key, rest, query)?;
             let origin = forward.origin.take().ok_or_else(|| Error::new(Kind::Internal))?;
             let name = origin.to_string().into();
-            let key = Key::new(origin, None, snapshot.tls.as_ref()).speaking_http2(route.http2);
+            let proxy = route.way_out.take(&origin).map_err(|bad| no_way_out(route, bad))?.proxy;
+            let key = Key::new(origin, proxy, snapshot.tls.as_ref()).speaking_http2(route.http2);
             Ok(Forwarding { forward, key: Arc::new(key), name, is_universal: true })
         }
     }
+}
+
+/// The environment wishes for a proxy that there is not.
+pub(super) fn no_way_out(route: &Route, bad: BadVariable) -> Error {
+    let answer = format!("Route '{}' has no usable upstream proxy.", route.key);
+    Error::with_answer(Kind::RouteProxyUnusable, answer).detail(bad.name)
 }
 
 fn not_found(segment: &[u8]) -> Error {

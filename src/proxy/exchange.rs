@@ -115,7 +115,7 @@ impl Exchange {
         forward: &Forwarding,
         head: &RequestHead,
     ) -> Vec<u8> {
-        self.record.upstream(&forward.name);
+        self.record.upstream(&forward.name, forward.proxy());
         let to = forward.outgoing(route, head, passes_trailers(client, &forward.key));
         let mut out = stock::take_bytes();
         let mut changes = Vec::new();
@@ -131,7 +131,7 @@ impl Exchange {
                 universal: forward.is_universal,
                 base: forward.base().into(),
                 target: forward.forward.target.as_slice().into(),
-                proxy: None,
+                proxy: forward.proxy().cloned(),
                 headers: changes,
             })
         });

@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::h1::{RequestHead, Upgrade};
 use crate::headers::Action;
 use crate::relay::Timeouts;
+use crate::upstream::Taken;
 
 /// What would become of a request.
 pub enum Explained {
@@ -29,6 +30,8 @@ pub struct Plan {
     pub base: Vec<u8>,
     /// Path and query.
     pub target: Vec<u8>,
+    /// How it leaves, and why so.
+    pub way: Taken,
     /// What stands in `Host`.
     pub host: Vec<u8>,
     /// The protocols that the upstream may switch to.
@@ -47,6 +50,10 @@ pub fn explain(snapshot: &Snapshot, head: &RequestHead) -> Explained {
         Ok(Way::Health) => return Explained::Health,
         Err(error) => return Explained::Refused(error),
     };
+    let way = match route.way_out.take(&forward.key.origin) {
+        Ok(way) => way,
+        Err(bad) => return Explained::Refused(choose::no_way_out(route, bad)),
+    };
     let to = forward.outgoing(route, head, false);
     let mut headers = Vec::new();
     route.headers.write_request(head, &to, &mut Vec::new(), |name, action| headers.push((name.to_vec(), action)));
@@ -54,6 +61,7 @@ pub fn explain(snapshot: &Snapshot, head: &RequestHead) -> Explained {
         route: Arc::clone(route),
         stripped: choose::stripped(snapshot, head),
         base: forward.base(),
+        way,
         host: forward.forward.host.to_vec(),
         upgrade: route.upgrade(head).cloned(),
         target: forward.forward.target,

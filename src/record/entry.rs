@@ -33,6 +33,8 @@ pub struct Entry {
     pub code: Option<&'static str>,
     /// Where it went: `scheme://host:port`.
     pub upstream: Option<Arc<str>>,
+    /// The upstream proxy on the way there, masked.
+    pub proxy: Option<Arc<str>>,
     /// How much content the client sent, in bytes.
     pub bytes_in: u64,
     /// How much content the client was sent, in bytes.
@@ -60,6 +62,7 @@ impl Entry {
             status: None,
             code: None,
             upstream: None,
+            proxy: None,
             bytes_in: 0,
             bytes_out: 0,
             time_to_first_byte: None,

@@ -8,10 +8,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::entry::{Entry, Id, Sent};
+use super::json;
+use super::pretty::{self, Why};
 use super::seldom::Seldom;
-use super::{json, pretty};
 use crate::ending::End;
-use crate::error::Kind;
+use crate::error::{Kind, Step};
 use crate::peer::Peer;
 use crate::text::{Lang, Say, Speak, Unmet};
 
@@ -57,6 +58,8 @@ pub enum Line {
     Failed {
         /// What went wrong.
         kind: Kind,
+        /// On which step, where that is not clear from the kind.
+        step: Option<Step>,
         /// What only the log says.
         detail: Option<Box<str>>,
         /// Its name.
@@ -207,9 +210,9 @@ impl Writer {
             Line::Answered { status, route, took, id, lang } => {
                 pretty::answered(status, route.as_deref(), took, id, lang, &mut self.out);
             }
-            Line::Failed { kind, detail, id, lang } => {
+            Line::Failed { kind, step, detail, id, lang } => {
                 let to = if pretty::is_for_stderr(kind) { &mut self.err } else { &mut self.out };
-                pretty::failed(kind, detail.as_deref(), id, lang, to);
+                pretty::failed(&Why { kind, step, detail: detail.as_deref(), id, lang }, to);
             }
             Line::Broken { end, route, id, took, lang } => {
                 pretty::broken(end, route.as_deref(), took, id, lang, &mut self.out);

@@ -87,10 +87,11 @@ impl Record {
         }
     }
 
-    /// Adds where the request goes.
-    pub fn upstream(&mut self, upstream: &Arc<str>) {
+    /// Adds where the request goes, and through which proxy, masked.
+    pub fn upstream(&mut self, upstream: &Arc<str>, proxy: Option<&Arc<str>>) {
         if let Some(open) = &mut self.open {
             open.entry.upstream = Some(Arc::clone(upstream));
+            open.entry.proxy = proxy.cloned();
         }
     }
 
@@ -122,7 +123,8 @@ impl Record {
         open.entry.end = Some(error.kind().into());
         if open.style.format == Format::Pretty && error.kind() != Kind::RouteNotFound {
             let detail = error.log_detail().map(Into::into);
-            open.log.write(Line::Failed { kind: error.kind(), detail, id: open.entry.id, lang: open.style.lang });
+            let (kind, step) = (error.kind(), error.step());
+            open.log.write(Line::Failed { kind, step, detail, id: open.entry.id, lang: open.style.lang });
         }
     }
 

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode;
 
 use super::entry::{Change, Id, Sent};
 use crate::ending::End;
-use crate::error::{Fault, Kind};
+use crate::error::{Fault, Kind, Step};
 use crate::secret::{self, MASK};
 use crate::text::{Lang, Say, Speak, failure, shown, system_words};
 
@@ -58,15 +58,14 @@ pub(super) fn broken(end: End, route: Option<&str>, took: Duration, id: Id, lang
     suffix(route, took, id, out);
 }
 
-pub(super) fn failed(kind: Kind, detail: Option<&str>, id: Id, lang: Lang, out: &mut String) {
-    let why = Why { kind, detail, id, lang };
+pub(super) fn failed(why: &Why<'_>, out: &mut String) {
     push(
         out,
-        lang,
-        &match kind {
-            Kind::BadTargetUrl => Say::UniversalFailed(&why),
-            Kind::BadRequest(_) => Say::Malformed(&why),
-            _ => Say::Failed(&why),
+        why.lang,
+        &match why.kind {
+            Kind::BadTargetUrl => Say::UniversalFailed(why),
+            Kind::BadRequest(_) => Say::Malformed(why),
+            _ => Say::Failed(why),
         },
     );
 }
@@ -138,16 +137,21 @@ fn plus_to_space(part: &[u8]) -> Vec<u8> {
     part.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect()
 }
 
-struct Why<'a> {
-    kind: Kind,
-    detail: Option<&'a str>,
-    id: Id,
-    lang: Lang,
+/// Why an exchange failed.
+pub(super) struct Why<'a> {
+    pub(super) kind: Kind,
+    pub(super) step: Option<Step>,
+    pub(super) detail: Option<&'a str>,
+    pub(super) id: Id,
+    pub(super) lang: Lang,
 }
 
 impl Display for Why<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", failure(self.kind).in_lang(self.lang))?;
+        if let Some(step) = self.step {
+            write!(f, ", {}", step.in_lang(self.lang))?;
+        }
         if let Some(detail) = self.detail {
             write!(f, ": {}", shown(&*system_words(detail, self.lang)))?;
         }
@@ -217,7 +221,8 @@ mod tests {
     fn failures_name_the_exchange() {
         let mut out = String::new();
         let id = Id::new(0, 1);
-        failed(Kind::UpstreamConnect, Some("refused\nforged"), id, Lang::Zh, &mut out);
+        let why = Why { kind: Kind::UpstreamConnect, step: None, detail: Some("refused\nforged"), id, lang: Lang::Zh };
+        failed(&why, &mut out);
         assert_eq!(out, format!("❌ 请求转发失败: 无法连接上游: refused\\u{{a}}forged  (#{id})\n"));
     }
 }

@@ -1,11 +1,7 @@
 //! Heads of answers, until the final one.
 
 use super::breaks::{BadAnswer, Break};
-use crate::h1::{ResponseHead, ResponseReader, encode};
-
-/// How many interim answers an upstream may send before its final one, and how many bytes they may have in all.
-const MAX_INTERIM: usize = 16;
-const MAX_INTERIM_BYTES: usize = 8 * 1024;
+use crate::h1::{self, ResponseHead, ResponseReader, encode};
 
 /// The heads that have arrived so far.
 #[derive(Default)]
@@ -21,7 +17,7 @@ impl Answers {
         self.reader = ResponseReader::default();
         self.interim += 1;
         self.interim_bytes += length;
-        if self.interim > MAX_INTERIM || self.interim_bytes > MAX_INTERIM_BYTES {
+        if self.interim > h1::MAX_INTERIM || self.interim_bytes > h1::MAX_INTERIM_BYTES {
             return Err(Break::BadAnswer(BadAnswer::TooManyInterim));
         }
         Ok(())

@@ -50,8 +50,8 @@ pub enum Tell<'a> {
     },
     /// What would stand in `Host`.
     ExplainHost(&'a dyn Display),
-    /// It would go out directly.
-    ExplainDirect,
+    /// How it would go out.
+    ExplainWay(&'a dyn Display),
     /// It asks to speak these protocols.
     ExplainUpgrade(&'a dyn Display),
     /// A header would pass.
@@ -152,7 +152,7 @@ impl Tell<'_> {
                 write!(f, "The proxy refuses it by itself: {status} {code}\n   {answer}")
             }
             Self::ExplainHost(host) => write!(f, "   Host:             {host}"),
-            Self::ExplainDirect => f.write_str("   Way out:          direct"),
+            Self::ExplainWay(way) => write!(f, "   Way out:          {way}"),
             Self::ExplainUpgrade(protocols) => {
                 write!(f, "   Upgrade:          {protocols} (after 101, bytes pass both ways as they are)")
             }
@@ -201,7 +201,7 @@ impl Tell<'_> {
                 write!(f, "由代理直接拒绝: {status} {code}\n   {answer}")
             }
             Self::ExplainHost(host) => write!(f, "   Host:         {host}"),
-            Self::ExplainDirect => f.write_str("   出口:         直连"),
+            Self::ExplainWay(way) => write!(f, "   出口:         {way}"),
             Self::ExplainUpgrade(protocols) => {
                 write!(f, "   协议升级:     {protocols} (收到 101 后双向原样转发)")
             }

@@ -34,6 +34,13 @@ pub enum Say<'a> {
     },
     /// The way out for every route that names none.
     GlobalProxy(&'a dyn Display),
+    /// Targets to which no proxy leads, and who says so.
+    NoProxy {
+        /// `no_proxy`, or the variable of the environment.
+        name: &'a str,
+        /// The targets.
+        targets: &'a dyn Display,
+    },
     /// Client headers that are removed.
     DroppedHeaders(&'a str),
     /// The head of the banner's second part.
@@ -44,8 +51,6 @@ pub enum Say<'a> {
     Universal,
     /// The target of a route that has none.
     MissingTarget,
-    /// The target of a route that cannot be served.
-    NeedsProxy,
     /// What is said of a disabled route.
     Disabled,
     /// A route's header policy.
@@ -151,8 +156,6 @@ pub enum Say<'a> {
         /// How many are configured.
         wanted: usize,
     },
-    /// The environment names an upstream proxy in this variable.
-    UnusedProxy(&'a str),
 }
 
 impl Speak for Say<'_> {
@@ -188,12 +191,12 @@ impl Say<'_> {
             Self::GlobalPolicy { force: false } => f.write_str("  - Header policy: 🔄 client first"),
             Self::GlobalPolicy { force: true } => f.write_str("  - Header policy: ❗️ overwrite"),
             Self::GlobalProxy(proxy) => write!(f, "  - Upstream proxy: {proxy}"),
+            Self::NoProxy { name, targets } => write!(f, "  - Reached directly ({name}): {targets}"),
             Self::DroppedHeaders(names) => write!(f, "  - Client headers removed: {names}"),
             Self::RoutePart => f.write_str("[Routes]"),
             Self::NoRoutes => f.write_str("  - ⚠️  No routes are configured."),
             Self::Universal => f.write_str("[universal proxy]"),
             Self::MissingTarget => f.write_str("[⚠️ no target_url]"),
-            Self::NeedsProxy => f.write_str("[⚠️ upstream proxies are not supported yet]"),
             Self::Disabled => f.write_str("disabled"),
             Self::RoutePolicy { force: false } => f.write_str("🔄 client headers first"),
             Self::RoutePolicy { force: true } => f.write_str("❗️ headers overwritten"),
@@ -250,10 +253,6 @@ impl Say<'_> {
                 f,
                 "⚠️  The limit on open files allows {allowed} connections, not {wanted} (server.limits.max_connections). Raise it: ulimit -n."
             ),
-            Self::UnusedProxy(name) => write!(
-                f,
-                "⚠️  {name} is set in the environment, but this version does not support upstream proxies yet: routes that name none themselves go out directly."
-            ),
         }
     }
 
@@ -280,12 +279,12 @@ impl Say<'_> {
             Self::GlobalPolicy { force: false } => f.write_str("  - 全局Header策略: 🔄 优先客户端"),
             Self::GlobalPolicy { force: true } => f.write_str("  - 全局Header策略: ❗️ 强制覆盖"),
             Self::GlobalProxy(proxy) => write!(f, "  - 全局转发代理: {proxy}"),
+            Self::NoProxy { name, targets } => write!(f, "  - 直连目标 ({name}): {targets}"),
             Self::DroppedHeaders(names) => write!(f, "  - 移除客户端Header: {names}"),
             Self::RoutePart => f.write_str("[路由表]"),
             Self::NoRoutes => f.write_str("  - ⚠️  未配置任何路由。"),
             Self::Universal => f.write_str("[万能代理模式]"),
             Self::MissingTarget => f.write_str("[⚠️ 缺少目标URL]"),
-            Self::NeedsProxy => f.write_str("[⚠️ 尚不支持转发代理]"),
             Self::Disabled => f.write_str("已禁用"),
             Self::RoutePolicy { force: false } => f.write_str("🔄 优先客户端Header"),
             Self::RoutePolicy { force: true } => f.write_str("❗️ 强制覆盖Header"),
@@ -335,9 +334,6 @@ impl Say<'_> {
                 f,
                 "⚠️  系统的文件描述符上限只允许 {allowed} 个连接，少于配置的 {wanted} 个 (server.limits.max_connections)。请提高上限: ulimit -n。"
             ),
-            Self::UnusedProxy(name) => {
-                write!(f, "⚠️  环境变量 {name} 已设置，但此版本尚不支持转发代理: 没有单独配置代理的路由将直接连接。")
-            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Lang, Speak};
-use crate::error::{Kind, Limit};
+use crate::error::{Kind, Limit, Refusal, Step};
 
 /// A kind of failure, to be said in words.
 pub struct Failure(Kind);
@@ -28,9 +28,7 @@ impl Failure {
         match self.0 {
             Kind::RouteNotFound => f.write_str("the route does not exist or is disabled"),
             Kind::RouteMisconfigured => f.write_str("the route has no target_url"),
-            Kind::RouteNeedsProxy => {
-                f.write_str("the route goes through an upstream proxy, which this version does not support")
-            }
+            Kind::RouteProxyUnusable => f.write_str("the environment names no usable proxy for this route"),
             Kind::BadTargetUrl => f.write_str("the target URL is not valid"),
             Kind::EmptyPath => f.write_str("nothing is left of the path after base_path"),
             Kind::BadPath => f.write_str("the path could leave the target's prefix, or is not encoded in one way"),
@@ -42,7 +40,17 @@ impl Failure {
             Kind::UpstreamDns => f.write_str("the upstream's name could not be resolved"),
             Kind::UpstreamConnect => f.write_str("the upstream takes no connection"),
             Kind::UpstreamTls => f.write_str("no TLS session with the upstream"),
-            Kind::UpstreamProxy => f.write_str("the upstream proxy did not let the request through"),
+            Kind::UpstreamProxyDns => f.write_str("the upstream proxy's name could not be resolved"),
+            Kind::UpstreamProxyConnect => f.write_str("the upstream proxy takes no connection"),
+            Kind::UpstreamProxyTls => f.write_str("no TLS session with the upstream proxy"),
+            Kind::UpstreamProxyAuth => {
+                f.write_str("the upstream proxy asks for a login, or does not accept the given one")
+            }
+            Kind::UpstreamProxyRefused(refusal) => {
+                write!(f, "the upstream proxy does not make the connection: {}", refusal.en())
+            }
+            Kind::UpstreamProxyBadAnswer => f.write_str("the upstream proxy's answer is not valid"),
+            Kind::UpstreamProxyReset => f.write_str("the upstream proxy closed the connection before it had made one"),
             Kind::UpstreamReset => f.write_str("the upstream closed the connection before it answered"),
             Kind::UpstreamBadAnswer => f.write_str("the upstream's answer is not valid"),
             Kind::UpstreamTimeout(limit) => write!(f, "the upstream took longer than timeouts.{}", limit.name()),
@@ -54,7 +62,7 @@ impl Failure {
         match self.0 {
             Kind::RouteNotFound => f.write_str("路由不存在或已禁用"),
             Kind::RouteMisconfigured => f.write_str("路由缺少 target_url"),
-            Kind::RouteNeedsProxy => f.write_str("路由需要经由转发代理，而此版本尚不支持"),
+            Kind::RouteProxyUnusable => f.write_str("环境变量没有为此路由指定可用的代理"),
             Kind::BadTargetUrl => f.write_str("目标 URL 无效"),
             Kind::EmptyPath => f.write_str("剥离 base_path 后路径为空"),
             Kind::BadPath => f.write_str("路径可能越出目标前缀，或编码有歧义"),
@@ -66,7 +74,13 @@ impl Failure {
             Kind::UpstreamDns => f.write_str("无法解析上游域名"),
             Kind::UpstreamConnect => f.write_str("无法连接上游"),
             Kind::UpstreamTls => f.write_str("与上游的 TLS 握手失败"),
-            Kind::UpstreamProxy => f.write_str("转发代理拒绝了请求"),
+            Kind::UpstreamProxyDns => f.write_str("无法解析转发代理的域名"),
+            Kind::UpstreamProxyConnect => f.write_str("无法连接转发代理"),
+            Kind::UpstreamProxyTls => f.write_str("与转发代理的 TLS 握手失败"),
+            Kind::UpstreamProxyAuth => f.write_str("转发代理要求登录，或不接受所给的用户名和密码"),
+            Kind::UpstreamProxyRefused(refusal) => write!(f, "转发代理拒绝建立连接: {}", refusal.zh()),
+            Kind::UpstreamProxyBadAnswer => f.write_str("转发代理的应答无效"),
+            Kind::UpstreamProxyReset => f.write_str("转发代理在建立连接之前关闭了连接"),
             Kind::UpstreamReset => f.write_str("上游在应答之前关闭了连接"),
             Kind::UpstreamBadAnswer => f.write_str("上游的应答无效"),
             Kind::UpstreamTimeout(limit) => write!(f, "上游超时: {}", limit_in_chinese(limit)),
@@ -81,5 +95,69 @@ fn limit_in_chinese(limit: Limit) -> &'static str {
         Limit::FirstByte => "超过首字节时限 (timeouts.first_byte)",
         Limit::Idle => "静默超过时限 (timeouts.idle)",
         Limit::Total => "超过总时限 (timeouts.total)",
+    }
+}
+
+impl Refusal {
+    fn en(self) -> String {
+        match self {
+            Self::Status(status) => format!("status {status}"),
+            Self::Socks5(reply) => match reply {
+                1 => "general failure of the SOCKS server".to_owned(),
+                2 => "not allowed by its rules".to_owned(),
+                3 => "network unreachable".to_owned(),
+                4 => "host unreachable".to_owned(),
+                5 => "connection refused".to_owned(),
+                6 => "TTL expired".to_owned(),
+                7 => "command not supported".to_owned(),
+                8 => "kind of address not supported".to_owned(),
+                other => format!("SOCKS5 reply {other}"),
+            },
+            Self::Socks4(reply) => format!("SOCKS4 reply {reply}"),
+        }
+    }
+
+    fn zh(self) -> String {
+        match self {
+            Self::Status(status) => format!("状态码 {status}"),
+            Self::Socks5(reply) => match reply {
+                1 => "SOCKS 服务器一般性故障".to_owned(),
+                2 => "规则不允许".to_owned(),
+                3 => "网络不可达".to_owned(),
+                4 => "主机不可达".to_owned(),
+                5 => "连接被拒绝".to_owned(),
+                6 => "TTL 超时".to_owned(),
+                7 => "不支持该命令".to_owned(),
+                8 => "不支持该地址类型".to_owned(),
+                other => format!("SOCKS5 应答 {other}"),
+            },
+            Self::Socks4(reply) => format!("SOCKS4 应答 {reply}"),
+        }
+    }
+}
+
+/// What was going on when patience ran out.
+impl Speak for Step {
+    fn speak(&self, lang: Lang, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match lang {
+            Lang::En => match self {
+                Self::Dns => "while resolving the upstream's name",
+                Self::Connect => "while connecting to the upstream",
+                Self::Tls => "during the TLS handshake with the upstream",
+                Self::ProxyDns => "while resolving the upstream proxy's name",
+                Self::ProxyConnect => "while connecting to the upstream proxy",
+                Self::ProxyTls => "during the TLS handshake with the upstream proxy",
+                Self::Proxy => "while waiting for the upstream proxy to make the connection",
+            },
+            Lang::Zh => match self {
+                Self::Dns => "正在解析上游域名",
+                Self::Connect => "正在连接上游",
+                Self::Tls => "正在与上游进行 TLS 握手",
+                Self::ProxyDns => "正在解析转发代理的域名",
+                Self::ProxyConnect => "正在连接转发代理",
+                Self::ProxyTls => "正在与转发代理进行 TLS 握手",
+                Self::Proxy => "正在等待转发代理建立连接",
+            },
+        })
     }
 }

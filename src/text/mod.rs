@@ -10,6 +10,7 @@ mod problem;
 mod shown;
 mod system;
 mod unmet;
+mod way;
 
 use std::fmt;
 
@@ -22,6 +23,7 @@ pub use problem::{JsonType, Problem};
 pub use shown::{Shown, shown};
 pub use system::system_words;
 pub use unmet::Unmet;
+pub use way::{Decided, Way};
 
 /// A language that the program speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -62,8 +62,17 @@ pub enum Problem {
     BadAuthority(BadAuthority),
     /// Not the URL of an upstream proxy.
     BadProxy,
-    /// Upstream proxies are not served.
-    ProxyUnsupported,
+    /// A login that the proxy's protocol cannot carry.
+    BadProxyLogin,
+    /// A variable of the environment that should name an upstream proxy.
+    BadProxyVariable(&'static str),
+    /// An entry of `no_proxy` that is neither name nor address nor network.
+    UnreadNoProxy {
+        /// The variable of the environment, if it stands in one.
+        variable: Option<&'static str>,
+        /// The entry, masked.
+        entry: String,
+    },
     /// Not a header name.
     BadHeaderName(String),
     /// A header value with a line end or another control character.
@@ -142,6 +151,12 @@ impl Problem {
         )
     }
 
+    /// Whether it lies in the environment and not in the file.
+    #[must_use]
+    pub fn is_about_environment(&self) -> bool {
+        matches!(self, Self::BadProxyVariable(_) | Self::UnreadNoProxy { variable: Some(_), .. })
+    }
+
     fn en(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Syntax(why) => write!(f, "not valid JSON: {why}"),
@@ -189,11 +204,17 @@ impl Problem {
                 f.write_str("what stands before '@' is not user:password with special characters percent-encoded")
             }
             Self::BadProxy => {
-                f.write_str("expected a proxy URL: http://, https://, socks5:// or socks5h://, as in \"http://user:pass@host:port\"")
+                f.write_str("expected a proxy URL: http://, https://, socks5://, socks5h://, socks4:// or socks4a://, as in \"http://user:pass@host:port\", with special characters percent-encoded")
             }
-            Self::ProxyUnsupported => f.write_str(
-                "this version does not support upstream proxies yet, so it refuses the routes that go through this one: they answer 500. Nothing is ever sent directly instead",
+            Self::BadProxyLogin => f.write_str("SOCKS5 carries names and passwords of up to 255 bytes, SOCKS4 such a name and no password"),
+            Self::BadProxyVariable(name) => write!(
+                f,
+                "the environment variable {name} does not hold the URL of a proxy. Requests that would go through it are answered with 500 and never sent directly. Correct it, or set global_proxy (\"\": no proxy)"
             ),
+            Self::UnreadNoProxy { variable, entry } => {
+                write!(f, "'{entry}' is no name, address or network such as 10.0.0.0/8")?;
+                variable.map_or(Ok(()), |name| write!(f, "; it stands in the environment variable {name} and is ignored"))
+            }
             Self::BadHeaderName(name) => write!(f, "'{name}' is not a header name"),
             Self::BadHeaderValue => f.write_str("a header value cannot hold line ends or other control characters"),
             Self::ManagedHeader(name) => write!(f, "the proxy writes '{name}' itself; this entry is ignored"),
@@ -256,10 +277,16 @@ impl Problem {
                 f.write_str("'@' 之前应为 用户名:密码，特殊字符需用百分号编码")
             }
             Self::BadProxy => f.write_str(
-                "应为代理 URL: http://、https://、socks5:// 或 socks5h://，例如 \"http://user:pass@host:port\"",
+                "应为代理 URL: http://、https://、socks5://、socks5h://、socks4:// 或 socks4a://，例如 \"http://user:pass@host:port\"，特殊字符需用百分号编码",
             ),
-            Self::ProxyUnsupported => {
-                f.write_str("此版本尚不支持转发代理，因此拒绝经由它的路由: 这些路由将返回 500。绝不会改为直连")
+            Self::BadProxyLogin => f.write_str("SOCKS5 的用户名和密码各不能超过 255 字节，SOCKS4 只有用户名，没有密码"),
+            Self::BadProxyVariable(name) => write!(
+                f,
+                "环境变量 {name} 的值不是代理 URL。需要经由它的请求将返回 500，绝不会改为直连。请改正它，或设置 global_proxy (\"\" 表示不使用代理)"
+            ),
+            Self::UnreadNoProxy { variable, entry } => {
+                write!(f, "'{entry}' 不是域名、地址或 10.0.0.0/8 这样的网段")?;
+                variable.map_or(Ok(()), |name| write!(f, "；它出现在环境变量 {name} 中，已忽略"))
             }
             Self::BadHeaderName(name) => write!(f, "'{name}' 不是有效的 Header 名称"),
             Self::BadHeaderValue => f.write_str("Header 的值中不能有换行或其他控制字符"),

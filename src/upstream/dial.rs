@@ -1,27 +1,28 @@
-//! Making a connection: name, TCP, TLS.
+//! Making a connection, step by step: name, TCP, TLS; first to a proxy, where there is one on the way.
 
-use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
+use std::cell::Cell;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
-use std::task::Poll;
-use std::time::Duration;
+use std::net::IpAddr;
 
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::{TlsStream, client};
 
+use super::error::{DialError, ProxyFault};
+use super::proxy::{Proxy, ProxyScheme};
 use super::resolve::Resolver;
-use super::{DialError, Key, tls};
-use crate::origin::Host;
+use super::socks::Handshake;
+use super::{Key, http_connect, socks, tcp, tls};
+use crate::error::Step;
+use crate::origin::{Host, Scheme};
 use crate::wire::{Stream, Wire};
 
-/// After how long the next address is tried beside one that has not answered (RFC 8305 section 5).
-const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
-/// A peer that has vanished without a word is noticed by these probes, in silence too: 30 s, then every 10 s, 3 times.
-const PROBE_AFTER: Duration = Duration::from_secs(30);
-const PROBE_EVERY: Duration = Duration::from_secs(10);
+/// What it takes to make a connection.
+pub(super) struct Dial<'a> {
+    pub(super) resolver: &'a Resolver,
+    pub(super) key: &'a Key,
+    /// On which step it is, for whoever loses patience.
+    pub(super) step: &'a Cell<Option<Step>>,
+}
 
 /// A new connection.
 pub(super) struct Dialed {
@@ -30,129 +31,107 @@ pub(super) struct Dialed {
     pub(super) http2: bool,
 }
 
-pub(super) async fn dial(resolver: &Resolver, key: &Key) -> Result<Dialed, DialError> {
-    let origin = &key.origin;
-    let addresses = match &origin.host {
-        Host::Address(address) => vec![*address],
-        Host::Name(name) => resolver.resolve(name).await?,
-    };
-    let tcp = connect(addresses, origin.port).await.map_err(DialError::Connect)?;
-    prepare(&tcp).map_err(DialError::Connect)?;
-    let (stream, http2) = match &key.tls {
-        None => (Stream::Tcp(tcp), key.http2),
-        Some(tls) => {
-            let session = tls.connect(&origin.host, key.http2, tcp).await.map_err(DialError::Tls)?;
-            let http2 = tls::chose_http2(&session);
-            (Stream::Tls(Box::new(session.into())), http2)
+impl Dial<'_> {
+    pub(super) async fn dial(&self) -> Result<Dialed, DialError> {
+        match &self.key.proxy {
+            None => self.directly().await,
+            Some(proxy) => self.through(proxy).await,
         }
-    };
-    Ok(Dialed { wire: Wire::new(stream), http2 })
-}
+    }
 
-fn prepare(tcp: &TcpStream) -> io::Result<()> {
-    tcp.set_nodelay(true)?;
-    let probes = TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY);
-    // Not every system can; then time limits are what is left.
-    let _ = SockRef::from(tcp).set_tcp_keepalive(&probes);
-    Ok(())
-}
+    async fn directly(&self) -> Result<Dialed, DialError> {
+        let origin = &self.key.origin;
+        let addresses = self.addresses(Step::Dns, &origin.host).await.map_err(DialError::Dns)?;
+        self.step.set(Some(Step::Connect));
+        let tcp = tcp::connect(addresses, origin.port).await.map_err(DialError::Connect)?;
+        if origin.scheme == Scheme::Http {
+            return Ok(Dialed { wire: Wire::new(Stream::Tcp(tcp)), http2: self.key.http2 });
+        }
+        let session = self.tls(Step::Tls, &origin.host, self.key.http2, tcp).await.map_err(DialError::Tls)?;
+        let http2 = tls::chose_http2(&session);
+        Ok(Dialed { wire: Wire::new(Stream::Tls(Box::new(session.into()))), http2 })
+    }
 
-/// Connects to the first address that answers. Each has a head start over the next, IPv6 and IPv4 in turn.
-async fn connect(addresses: Vec<IpAddr>, port: u16) -> io::Result<TcpStream> {
-    type Attempt = Pin<Box<dyn Future<Output = io::Result<TcpStream>>>>;
+    async fn through(&self, proxy: &Proxy) -> Result<Dialed, DialError> {
+        let origin = &self.key.origin;
+        let wire = match proxy.scheme {
+            ProxyScheme::Http | ProxyScheme::Https => self.over_http(proxy).await?,
+            ProxyScheme::Socks5h | ProxyScheme::Socks4a => self.over_socks(proxy, &origin.host).await?,
+            ProxyScheme::Socks5 | ProxyScheme::Socks4 => self.over_socks_resolved(proxy).await?,
+        };
+        if origin.scheme == Scheme::Http {
+            return Ok(Dialed { wire, http2: self.key.http2 });
+        }
+        let session = self.tls(Step::Tls, &origin.host, self.key.http2, wire).await.map_err(DialError::Tls)?;
+        let http2 = tls::chose_http2(&session);
+        Ok(Dialed { wire: Wire::new(Stream::Layered(Box::new(TlsStream::from(session)))), http2 })
+    }
 
-    let mut waiting = in_turn(addresses);
-    let mut attempts: Vec<Attempt> = Vec::new();
-    let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    let mut head_start = Box::pin(sleep_until(Instant::now()));
-    poll_fn(|cx| {
-        loop {
-            let mut failed = false;
-            let mut connected = None;
-            attempts.retain_mut(|attempt| match attempt.as_mut().poll(cx) {
-                Poll::Pending => true,
-                Poll::Ready(Ok(tcp)) => {
-                    connected = Some(tcp);
-                    false
-                }
-                Poll::Ready(Err(error)) => {
-                    (failed, failure) = (true, describe(&error, &failure));
-                    false
-                }
-            });
-            if let Some(tcp) = connected {
-                return Poll::Ready(Ok(tcp));
+    async fn over_http(&self, proxy: &Proxy) -> Result<Wire, ProxyFault> {
+        let mut wire = self.to_proxy(proxy).await?;
+        if !self.key.takes_whole_requests() {
+            self.step.set(Some(Step::Proxy));
+            http_connect::open(&mut wire, &self.key.origin, proxy.authorization()).await?;
+        }
+        Ok(wire)
+    }
+
+    async fn over_socks(&self, proxy: &Proxy, host: &Host) -> Result<Wire, DialError> {
+        let handshake = Handshake::new(proxy, host, self.key.origin.port).ok_or_else(|| {
+            let why = "SOCKS4 carries no IPv6 addresses";
+            DialError::Connect(io::Error::new(io::ErrorKind::Unsupported, why))
+        })?;
+        let mut wire = self.to_proxy(proxy).await?;
+        self.step.set(Some(Step::Proxy));
+        socks::open(&mut wire, handshake).await?;
+        Ok(wire)
+    }
+
+    /// The proxy gets addresses, one after the other until it can reach one.
+    async fn over_socks_resolved(&self, proxy: &Proxy) -> Result<Wire, DialError> {
+        let mut addresses = self.addresses(Step::Dns, &self.key.origin.host).await.map_err(DialError::Dns)?;
+        if proxy.scheme == ProxyScheme::Socks4 && addresses.iter().any(IpAddr::is_ipv4) {
+            addresses.retain(IpAddr::is_ipv4);
+        }
+        let mut last = DialError::Dns("no address".to_owned());
+        for address in tcp::in_turn(addresses) {
+            match self.over_socks(proxy, &Host::Address(address)).await {
+                Err(refused @ DialError::Proxy(ProxyFault::Refused(_))) => last = refused,
+                done => return done,
             }
-            let is_due = failed || attempts.is_empty() || head_start.as_mut().poll(cx).is_ready();
-            match waiting.pop_front() {
-                Some(address) if is_due => {
-                    attempts.push(Box::pin(TcpStream::connect(SocketAddr::new(address, port))));
-                    head_start.as_mut().reset(Instant::now() + NEXT_ADDRESS_AFTER);
-                    continue;
-                }
-                Some(address) => waiting.push_front(address),
-                None if attempts.is_empty() => {
-                    return Poll::Ready(Err(std::mem::replace(&mut failure, io::ErrorKind::Other.into())));
-                }
-                None => {}
-            }
-            return Poll::Pending;
         }
-    })
-    .await
-}
+        Err(last)
+    }
 
-/// Of several failures the one that says most is told: a refusal says more than a missing route.
-fn describe(new: &io::Error, old: &io::Error) -> io::Error {
-    let says_more = new.kind() == io::ErrorKind::ConnectionRefused || old.kind() != io::ErrorKind::ConnectionRefused;
-    let told = if says_more { new } else { old };
-    told.raw_os_error().map_or_else(|| told.kind().into(), io::Error::from_raw_os_error)
-}
+    async fn to_proxy(&self, proxy: &Proxy) -> Result<Wire, ProxyFault> {
+        let addresses = self.addresses(Step::ProxyDns, &proxy.host).await.map_err(ProxyFault::Dns)?;
+        self.step.set(Some(Step::ProxyConnect));
+        let tcp = tcp::connect(addresses, proxy.port).await.map_err(ProxyFault::Connect)?;
+        if proxy.scheme != ProxyScheme::Https {
+            return Ok(Wire::new(Stream::Tcp(tcp)));
+        }
+        let session = self.tls(Step::ProxyTls, &proxy.host, false, tcp).await.map_err(ProxyFault::Tls)?;
+        Ok(Wire::new(Stream::Tls(Box::new(session.into()))))
+    }
 
-fn in_turn(addresses: Vec<IpAddr>) -> VecDeque<IpAddr> {
-    let first_is_v6 = addresses.first().is_some_and(IpAddr::is_ipv6);
-    let (mut first, mut second): (VecDeque<_>, VecDeque<_>) =
-        addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
-    let mut ordered = VecDeque::with_capacity(first.len() + second.len());
-    while let Some(address) = first.pop_front() {
-        ordered.push_back(address);
-        std::mem::swap(&mut first, &mut second);
-        if first.is_empty() {
-            std::mem::swap(&mut first, &mut second);
+    async fn addresses(&self, step: Step, host: &Host) -> Result<Vec<IpAddr>, String> {
+        self.step.set(Some(step));
+        match host {
+            Host::Address(address) => Ok(vec![*address]),
+            Host::Name(name) => self.resolver.resolve(name).await,
         }
     }
-    ordered
-}
 
-#[cfg(test)]
-mod tests {
-    use tokio::net::TcpListener;
-
-    use super::*;
-
-    #[test]
-    fn families_take_turns() {
-        let addresses = ["::1", "::2", "::3", "10.0.0.1"].map(|address| address.parse().expect("valid"));
-        let ordered: Vec<String> = in_turn(addresses.into()).iter().map(IpAddr::to_string).collect();
-        assert_eq!(ordered, ["::1", "10.0.0.1", "::2", "::3"]);
-        assert!(in_turn(Vec::new()).is_empty());
-    }
-
-    #[tokio::test]
-    async fn the_next_address_is_tried_when_one_refuses() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
-        let port = listener.local_addr().expect("bound").port();
-        let addresses = ["127.0.0.2", "127.0.0.1"].map(|address| address.parse().expect("valid"));
-        let tcp = connect(addresses.into(), port).await.expect("the second listens");
-        assert_eq!(tcp.peer_addr().expect("connected").ip().to_string(), "127.0.0.1");
-    }
-
-    #[tokio::test]
-    async fn a_refusal_is_told() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
-        let port = listener.local_addr().expect("bound").port();
-        drop(listener);
-        let error = connect(vec!["127.0.0.1".parse().expect("valid")], port).await.expect_err("nobody listens");
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    async fn tls<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        step: Step,
+        host: &Host,
+        http2: bool,
+        stream: S,
+    ) -> io::Result<client::TlsStream<S>> {
+        self.step.set(Some(step));
+        // A key keeps what its schemes ask for. Were it not there, nothing could be sent in the clear instead.
+        let tls = self.key.tls.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+        tls.connect(host, http2, stream).await
     }
 }

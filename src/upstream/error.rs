@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Refusal};
 
 /// The step that failed. Addresses and error texts are for the log alone.
 #[derive(Debug)]
@@ -16,34 +16,84 @@ pub enum DialError {
     Tls(io::Error),
     /// The other side does not speak HTTP/2, though it should.
     Http2(io::Error),
+    /// There is a proxy on the way, and that is as far as it went.
+    Proxy(ProxyFault),
+}
+
+/// What went wrong with an upstream proxy.
+#[derive(Debug)]
+pub enum ProxyFault {
+    /// Its name could not be resolved.
+    Dns(String),
+    /// It takes no TCP connection.
+    Connect(io::Error),
+    /// TLS with it could not be agreed upon.
+    Tls(io::Error),
+    /// It wants a login, or does not accept ours.
+    Auth,
+    /// It does not make the connection.
+    Refused(Refusal),
+    /// What it said has no meaning in its protocol.
+    BadAnswer(String),
+    /// It closed the connection in the middle of that.
+    Cut(io::Error),
+}
+
+impl DialError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Dns(_) => Kind::UpstreamDns,
+            Self::Connect(_) => Kind::UpstreamConnect,
+            Self::Tls(_) => Kind::UpstreamTls,
+            Self::Http2(_) => Kind::UpstreamBadAnswer,
+            Self::Proxy(fault) => match fault {
+                ProxyFault::Dns(_) => Kind::UpstreamProxyDns,
+                ProxyFault::Connect(_) => Kind::UpstreamProxyConnect,
+                ProxyFault::Tls(_) => Kind::UpstreamProxyTls,
+                ProxyFault::Auth => Kind::UpstreamProxyAuth,
+                ProxyFault::Refused(refusal) => Kind::UpstreamProxyRefused(*refusal),
+                ProxyFault::BadAnswer(_) => Kind::UpstreamProxyBadAnswer,
+                ProxyFault::Cut(_) => Kind::UpstreamProxyReset,
+            },
+        }
+    }
+
+    /// What the kind does not say.
+    fn detail(&self) -> Option<&dyn fmt::Display> {
+        match self {
+            Self::Dns(why) | Self::Proxy(ProxyFault::Dns(why) | ProxyFault::BadAnswer(why)) => Some(why),
+            Self::Connect(error)
+            | Self::Tls(error)
+            | Self::Http2(error)
+            | Self::Proxy(ProxyFault::Connect(error) | ProxyFault::Tls(error) | ProxyFault::Cut(error)) => Some(error),
+            Self::Proxy(ProxyFault::Auth | ProxyFault::Refused(_)) => None,
+        }
+    }
+}
+
+impl From<ProxyFault> for DialError {
+    fn from(fault: ProxyFault) -> Self {
+        Self::Proxy(fault)
+    }
 }
 
 impl fmt::Display for DialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Dns(why) => write!(f, "{why}"),
-            Self::Connect(error) | Self::Tls(error) | Self::Http2(error) => write!(f, "{error}"),
+        match self.detail() {
+            Some(detail) => write!(f, "{detail}"),
+            None => f.write_str(self.kind().code()),
         }
     }
 }
 
-impl std::error::Error for DialError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Dns(_) => None,
-            Self::Connect(error) | Self::Tls(error) | Self::Http2(error) => Some(error),
-        }
-    }
-}
+impl std::error::Error for DialError {}
 
 impl From<DialError> for Error {
     fn from(error: DialError) -> Self {
-        let kind = match &error {
-            DialError::Dns(_) => Kind::UpstreamDns,
-            DialError::Connect(_) => Kind::UpstreamConnect,
-            DialError::Tls(_) => Kind::UpstreamTls,
-            DialError::Http2(_) => Kind::UpstreamBadAnswer,
-        };
-        Self::new(kind).detail(error)
+        let told = Self::new(error.kind());
+        match error.detail() {
+            Some(detail) => told.detail(detail),
+            None => told,
+        }
     }
 }

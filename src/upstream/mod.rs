@@ -2,27 +2,38 @@
 
 mod dial;
 mod error;
+mod http_connect;
 mod key;
+mod no_proxy;
 mod pool;
 mod proxy;
 mod resolve;
 mod shared;
+mod socks;
+mod tcp;
 pub mod tls;
+mod way_out;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-pub use error::DialError;
+pub use error::{DialError, ProxyFault};
+pub use http_connect::LOGIN_WANTED;
 pub use key::Key;
+pub use no_proxy::NoProxy;
 pub use pool::keep_alive_limit;
 pub use proxy::{BadProxy, Login, Proxy, ProxyScheme};
+pub use socks::{Handshake, Heard, NoTunnel};
+pub use way_out::{BadVariable, Environment, Reason, Taken, WayOut};
 
 use crate::drain::Drain;
+use crate::error::Step;
 use crate::wire::Wire;
+use dial::Dial;
 use pool::Pool;
 use resolve::Resolver;
 use shared::Shared;
@@ -56,16 +67,17 @@ impl Upstreams {
     }
 
     /// Makes a connection, or waits for one that is being made and can be shared. It has no time limit of its own:
-    /// whoever waits for it has one.
+    /// whoever waits for it has one, and finds in `step` how far it went.
     ///
     /// # Errors
     /// Which step failed, and how.
-    pub async fn connect(&self, key: &Arc<Key>) -> Result<Wire, DialError> {
+    pub async fn connect(&self, key: &Arc<Key>, step: &Cell<Option<Step>>) -> Result<Wire, DialError> {
+        let dial = Dial { resolver: &self.resolver, key, step };
         // Boxed: a connection is made rarely, and what it needs must not weigh on every open stream.
         if key.http2 {
-            Box::pin(self.shared.connect(&self.resolver, key, &self.drain, &self.filled)).await
+            Box::pin(self.shared.connect(dial, key, &self.drain, &self.filled)).await
         } else {
-            Box::pin(async { Ok(dial::dial(&self.resolver, key).await?.wire) }).await
+            Box::pin(async { Ok(dial.dial().await?.wire) }).await
         }
     }
 

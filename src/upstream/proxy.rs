@@ -40,7 +40,7 @@ pub enum ProxyScheme {
     Socks5h,
     /// SOCKS4; names are resolved here, and only to IPv4 addresses.
     Socks4,
-    /// SOCKS4 with names, which the proxy resolves. Known as `SOCKS4a`.
+    /// `SOCKS4a`; names are resolved by the proxy.
     Socks4a,
 }
 

@@ -10,8 +10,6 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use super::DialError;
-
 /// How long an answer is used again. Connections are kept, so names are asked for rarely; this only keeps a crowd
 /// of new connections from asking a thousand times at once.
 const FRESH: Duration = Duration::from_secs(5);
@@ -30,13 +28,13 @@ struct Name {
 }
 
 impl Resolver {
-    pub(super) async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, DialError> {
+    pub(super) async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, String> {
         let entry = self.entry(name);
         let result = entry.addresses.get_or_init(|| ask(name)).await;
         if result.is_err() {
             self.forget(name, &entry);
         }
-        result.clone().map_err(DialError::Dns)
+        result.clone()
     }
 
     fn entry(&self, name: &str) -> Rc<Name> {

@@ -10,9 +10,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::dial::{Dialed, dial};
+use super::dial::{Dial, Dialed};
 use super::key::Taken;
-use super::resolve::Resolver;
 use super::{DialError, Key};
 use crate::drain::Drain;
 use crate::h2::{self, Connection};
@@ -51,7 +50,7 @@ impl Shared {
     /// other side wants that.
     pub(super) async fn connect(
         &self,
-        resolver: &Resolver,
+        dial: Dial<'_>,
         key: &Arc<Key>,
         drain: &Drain,
         filled: &Notify,
@@ -68,7 +67,7 @@ impl Shared {
                 }
                 dialing => dialing,
             };
-            let Dialed { wire, http2 } = dial(resolver, key).await?;
+            let Dialed { wire, http2 } = dial.dial().await?;
             place.prefers_http1.set(!http2);
             if !http2 {
                 return Ok(wire);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -85,13 +85,16 @@ impl Tls {
         &self.trust
     }
 
-    pub(super) async fn connect(&self, host: &Host, http2: bool, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub(super) async fn connect<S>(&self, host: &Host, http2: bool, stream: S) -> io::Result<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let name = match host {
             Host::Name(name) => ServerName::try_from(name.to_string()).map_err(io::Error::other)?,
             Host::Address(address) => ServerName::IpAddress((*address).into()),
         };
         let config = if http2 { &self.config_http2 } else { &self.config };
-        TlsConnector::from(Arc::clone(config)).connect(name, tcp).await
+        TlsConnector::from(Arc::clone(config)).connect(name, stream).await
     }
 }
 

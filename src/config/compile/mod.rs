@@ -4,6 +4,7 @@ mod doors;
 mod headers;
 mod limits;
 mod target;
+mod way_out;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,10 +21,11 @@ use crate::record::{Format, Style};
 use crate::route::{BasePath, Table};
 use crate::secret;
 use crate::text::{Lang, Problem};
+use crate::upstream::WayOut;
 use crate::upstream::tls::Tls;
 
 use limits::timeouts;
-use target::{may_need_tls, named_proxy};
+use target::{is_https, may_need_tls};
 
 /// What else decides besides the file.
 #[derive(Clone, Copy)]
@@ -52,7 +54,7 @@ pub fn compile(loaded: Loaded, context: Context<'_>) -> Compiled {
     for (severity, path, problem) in compiler.found {
         // What was taken out because it is wrong would be warned of as missing.
         if !(had_errors && severity == Severity::Warning) {
-            let position = Some(places.of(&path, &problem));
+            let position = (!problem.is_about_environment()).then(|| places.of(&path, &problem));
             findings.push(Finding { severity, path, position, problem });
         }
     }
@@ -75,7 +77,9 @@ impl Compiler<'_> {
         let base_path = self.base_path(server.base_path.as_deref(), &root.key("server").key("base_path"));
         let (accept, client) = self.limits(&server.limits, &root.key("server").key("limits"));
         let drop = self.headers_to_drop(file.headers_to_drop, &root.key("headers_to_drop"));
-        let needs_tls = file.routes.iter().any(|(_, route)| route.enabled && may_need_tls(route));
+        let way_out = self.way_out(file.global_proxy.as_deref(), file.no_proxy.as_ref(), &root);
+        let needs_tls = file.routes.iter().any(|(_, route)| route.enabled && may_need_tls(route))
+            || way_out.proxies().iter().any(|(proxy, _)| proxy.as_ref().is_ok_and(|proxy| is_https(proxy.shown())));
         let tls = self.tls(file.ca_file.as_deref(), needs_tls, &root.key("ca_file"));
         let client_tls = server.tls.as_ref().and_then(|raw| self.client_tls(raw, &root.key("server").key("tls")));
         let lang = server.language.map_or(self.context.lang, lang);
@@ -85,6 +89,9 @@ impl Compiler<'_> {
         };
         let is_public = !is_loopback(&server.host);
 
+        if file.routes.iter().any(|(_, route)| route.enabled && route.proxy.is_none()) {
+            self.bad_variables(&way_out, &root);
+        }
         let mut table = Table::new(base_path);
         let mut routes = Vec::with_capacity(file.routes.len());
         for (number, (key, route)) in file.routes.into_iter().enumerate() {
@@ -96,7 +103,7 @@ impl Compiler<'_> {
                 drop: &drop,
                 force: file.force_header_overwrite,
                 timeouts: file.timeouts,
-                global_proxy: file.global_proxy.as_deref(),
+                way_out: &way_out,
                 tls: tls.as_ref(),
             };
             let is_absent = is_empty(&key);
@@ -128,6 +135,7 @@ impl Compiler<'_> {
             routes,
             health,
             tls,
+            way_out,
             force: file.force_header_overwrite,
             headers_to_drop: drop,
         })
@@ -136,11 +144,9 @@ impl Compiler<'_> {
     fn route(&mut self, key: &str, raw: raw::Route, inherited: &Inherited<'_>, is_absent: bool, path: &Path) -> Route {
         let force = raw.force_header_overwrite.unwrap_or(inherited.force);
         let mark = self.found.len();
-        let (mut target, userinfo) = self.target(&raw, inherited.tls, path);
-        if let Some(place) = named_proxy(&raw, inherited.global_proxy, path) {
-            self.warn(&place, Problem::ProxyUnsupported);
-            target = Target::NeedsProxy;
-        }
+        let way_out = self.own_way_out(raw.proxy.as_deref(), &path.key("proxy"));
+        let way_out = way_out.unwrap_or_else(|| inherited.way_out.clone());
+        let (target, userinfo) = self.target(&raw, &way_out, inherited.tls, path);
         let mut headers = self.custom_headers(raw.custom_headers, force, &path.key("custom_headers"));
         if let Some(userinfo) = userinfo {
             // What stands in the URL has always won.
@@ -162,6 +168,7 @@ impl Compiler<'_> {
             key: key.into(),
             enabled: raw.enabled,
             target,
+            way_out,
             shown_target: String::from_utf8_lossy(&shown_target).into(),
             headers,
             force: raw.force_header_overwrite,
@@ -194,7 +201,7 @@ struct Inherited<'a> {
     drop: &'a [String],
     force: bool,
     timeouts: raw::Timeouts,
-    global_proxy: Option<&'a str>,
+    way_out: &'a WayOut,
     tls: Option<&'a Arc<Tls>>,
 }
 

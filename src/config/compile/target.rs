@@ -8,12 +8,18 @@ use crate::config::snapshot::Target;
 use crate::jsonc::Path;
 use crate::route::{BadUrl, Fixed};
 use crate::text::Problem;
-use crate::upstream::Key;
 use crate::upstream::tls::{Tls, Trust};
+use crate::upstream::{Key, WayOut};
 
 impl Compiler<'_> {
     /// Where a route leads, and the password that stood in its URL.
-    pub(super) fn target(&mut self, raw: &raw::Route, tls: Option<&Arc<Tls>>, path: &Path) -> (Target, Option<String>) {
+    pub(super) fn target(
+        &mut self,
+        raw: &raw::Route,
+        way_out: &WayOut,
+        tls: Option<&Arc<Tls>>,
+        path: &Path,
+    ) -> (Target, Option<String>) {
         if raw.universal_proxy {
             return (Target::Universal, None);
         }
@@ -25,8 +31,14 @@ impl Compiler<'_> {
                 let userinfo = userinfo.map(str::to_owned);
                 let origin = url.origin().clone();
                 let name = origin.to_string().into();
-                let key = Key::new(origin, None, tls).speaking_http2(raw.http2);
-                (Target::Fixed { url, key: Arc::new(key), name }, userinfo)
+                let target = match way_out.take(&origin) {
+                    Ok(taken) => {
+                        let key = Key::new(origin, taken.proxy, tls).speaking_http2(raw.http2);
+                        Target::Fixed { url, key: Arc::new(key), name }
+                    }
+                    Err(bad) => Target::NoWayOut(bad),
+                };
+                (target, userinfo)
             }
             Err(bad) => {
                 let problem = match bad {
@@ -69,17 +81,11 @@ impl Compiler<'_> {
     }
 }
 
-/// Where the upstream proxy is named that a route is to go through, if one is.
-pub(super) fn named_proxy(raw: &raw::Route, global: Option<&str>, path: &Path) -> Option<Path> {
-    let (place, url) = match (&raw.proxy, global) {
-        (Some(own), _) => (path.key("proxy"), own.as_str()),
-        (None, Some(global)) => (Path::default().key("global_proxy"), global),
-        (None, None) => return None,
-    };
-    (!url.trim().is_empty()).then_some(place)
+/// Whether a route may lead to TLS, at its target or at its proxy.
+pub(super) fn may_need_tls(route: &raw::Route) -> bool {
+    route.universal_proxy || [&route.target_url, &route.proxy].into_iter().flatten().any(|url| is_https(url))
 }
 
-pub(super) fn may_need_tls(route: &raw::Route) -> bool {
-    let is_https = |url: &str| url.trim_start().get(..6).is_some_and(|start| start.eq_ignore_ascii_case("https:"));
-    route.universal_proxy || route.target_url.as_deref().is_some_and(is_https)
+pub(super) fn is_https(url: &str) -> bool {
+    url.trim_start().get(..6).is_some_and(|start| start.eq_ignore_ascii_case("https:"))
 }
