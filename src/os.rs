@@ -49,12 +49,22 @@ pub fn let_address_be_reused(_socket: &Socket) -> io::Result<()> {
 /// Whether the other side has closed the connection, whatever may still wait to be read.
 #[cfg(target_os = "linux")]
 pub fn has_ended(tcp: &TcpStream) -> bool {
-    use std::future::Future;
+    // The runtime reports urgent data together with the end of the stream, and readable data not at all.
+    tells_an_end(tcp.ready(tokio::io::Interest::PRIORITY))
+}
+
+/// The same of a local socket.
+#[cfg(target_os = "linux")]
+pub fn local_has_ended(local: &tokio::net::UnixStream) -> bool {
+    tells_an_end(local.ready(tokio::io::Interest::PRIORITY))
+}
+
+#[cfg(target_os = "linux")]
+fn tells_an_end(ready: impl Future<Output = io::Result<tokio::io::Ready>>) -> bool {
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
 
-    // The runtime reports urgent data together with the end of the stream, and readable data not at all.
-    let mut ready = pin!(tcp.ready(tokio::io::Interest::PRIORITY));
+    let mut ready = pin!(ready);
     match ready.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Ok(ready)) => ready.is_read_closed(),
         Poll::Ready(Err(_)) => true,
@@ -65,6 +75,12 @@ pub fn has_ended(tcp: &TcpStream) -> bool {
 /// Elsewhere the end is seen when it is read.
 #[cfg(not(target_os = "linux"))]
 pub fn has_ended(_tcp: &TcpStream) -> bool {
+    false
+}
+
+/// Elsewhere the end is seen when it is read.
+#[cfg(all(unix, not(target_os = "linux")))]
+pub fn local_has_ended(_local: &tokio::net::UnixStream) -> bool {
     false
 }
 

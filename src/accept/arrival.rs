@@ -1,10 +1,14 @@
-//! Connections that have just come in.
+//! Connections that have just come in, and where they do.
 
+use std::io;
 use std::net::SocketAddr;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
+#[cfg(unix)]
+use tokio::net::{UnixListener, UnixStream};
 
 use crate::peer::Peer;
 use crate::wire::{Stream, Wire};
@@ -13,10 +17,68 @@ use crate::wire::{Stream, Wire};
 const PROBE_AFTER: Duration = Duration::from_secs(30);
 const PROBE_EVERY: Duration = Duration::from_secs(10);
 
+/// A socket on which connections come in, before a thread takes it.
+#[derive(Debug)]
+pub enum Listener {
+    /// From other addresses.
+    Tcp(std::net::TcpListener),
+    /// From this machine.
+    #[cfg(unix)]
+    Local(std::os::unix::net::UnixListener),
+}
+
+/// The same, on the thread that accepts.
+pub enum Door {
+    /// From other addresses.
+    Tcp(TcpListener),
+    /// From this machine.
+    #[cfg(unix)]
+    Local(UnixListener),
+}
+
 /// A connection on which nothing has been read yet.
 pub enum Arrival {
     /// From another address.
     Tcp(TcpStream, SocketAddr),
+    /// From this machine.
+    #[cfg(unix)]
+    Local(UnixStream),
+}
+
+/// The same, on its way to another thread.
+#[derive(Debug)]
+pub enum Handed {
+    /// From another address.
+    Tcp(std::net::TcpStream, SocketAddr),
+    /// From this machine.
+    #[cfg(unix)]
+    Local(std::os::unix::net::UnixStream),
+}
+
+impl Door {
+    /// Takes a listener to this thread.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn new(listener: Listener) -> io::Result<Self> {
+        match listener {
+            Listener::Tcp(listener) => TcpListener::from_std(listener).map(Self::Tcp),
+            #[cfg(unix)]
+            Listener::Local(listener) => UnixListener::from_std(listener).map(Self::Local),
+        }
+    }
+
+    /// The next connection.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Arrival>> {
+        match self {
+            Self::Tcp(listener) => listener.poll_accept(cx).map_ok(|(tcp, from)| Arrival::Tcp(tcp, from)),
+            #[cfg(unix)]
+            Self::Local(listener) => listener.poll_accept(cx).map_ok(|(local, _)| Arrival::Local(local)),
+        }
+    }
 }
 
 impl Arrival {
@@ -25,12 +87,42 @@ impl Arrival {
     pub fn peer(&self) -> Peer {
         match self {
             Self::Tcp(_, from) => Peer::Address(*from),
+            #[cfg(unix)]
+            Self::Local(_) => Peer::Local,
+        }
+    }
+
+    /// Lets go of it, so that another thread can take it.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn hand_over(self) -> io::Result<Handed> {
+        match self {
+            Self::Tcp(tcp, from) => tcp.into_std().map(|tcp| Handed::Tcp(tcp, from)),
+            #[cfg(unix)]
+            Self::Local(local) => local.into_std().map(Handed::Local),
         }
     }
 
     pub(super) fn into_wire(self) -> Wire {
         match self {
             Self::Tcp(tcp, _) => Wire::new(Stream::Tcp(prepared(tcp))),
+            #[cfg(unix)]
+            Self::Local(local) => Wire::new(Stream::Layered(Box::new(local))),
+        }
+    }
+}
+
+impl Handed {
+    /// Takes it to this thread.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn take(self) -> io::Result<Arrival> {
+        match self {
+            Self::Tcp(tcp, from) => TcpStream::from_std(tcp).map(|tcp| Arrival::Tcp(tcp, from)),
+            #[cfg(unix)]
+            Self::Local(local) => UnixStream::from_std(local).map(Arrival::Local),
         }
     }
 }

@@ -75,13 +75,23 @@ impl Arrival {
 
     async fn steps(self, greeting: &Greeting) -> Done {
         let peer = self.peer();
-        match (&greeting.tls, self) {
-            (Some(tls), Self::Tcp(tcp, _)) => match tls.accept(prepared(tcp)).await {
+        let Some(tls) = &greeting.tls else { return Done::Agreed(self.into_wire(), peer, Protocol::Http1) };
+        match self {
+            Self::Tcp(tcp, _) => match tls.accept(prepared(tcp)).await {
                 Ok((tls, protocol)) => Done::Agreed(Wire::new(Stream::Tls(Box::new(tls))), peer, protocol),
                 Err((error, tcp)) => Done::Broken(error, Wire::new(Stream::Tcp(tcp)), peer),
             },
-            (None, arrival) => Done::Agreed(arrival.into_wire(), peer, Protocol::Http1),
+            #[cfg(unix)]
+            Self::Local(_) => begin_tls(tls, self.into_wire(), peer).await,
         }
+    }
+}
+
+/// TLS over what is no bare connection.
+async fn begin_tls(tls: &Tls, wire: Wire, peer: Peer) -> Done {
+    match tls.accept(wire).await {
+        Ok((tls, protocol)) => Done::Agreed(Wire::new(Stream::Layered(Box::new(tls))), peer, protocol),
+        Err((error, wire)) => Done::Broken(error, wire, peer),
     }
 }
 

@@ -2,27 +2,28 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::Listener;
 use crate::os;
 
 /// How many connections may wait to be accepted. The kernel lowers it to its own limit.
-const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: i32 = 4096;
 
-/// An address that cannot be listened on.
+/// A place at which nobody can listen.
 #[derive(Debug)]
 pub struct BindError {
-    /// The address.
-    pub address: SocketAddr,
+    /// The place.
+    pub place: String,
     /// Why not.
     pub error: io::Error,
 }
 
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.address, self.error)
+        write!(f, "{}: {}", self.place, self.error)
     }
 }
 
@@ -32,26 +33,27 @@ impl std::error::Error for BindError {
     }
 }
 
-/// Listens on an address, `sockets` times; with port 0 all of them on the port that the first was given.
+/// Listens on an address, `sockets` times; with port 0 all of them on the port that the first was given. Gives the
+/// address with its port, too.
 ///
 /// # Errors
 /// The address is taken, even by a program that would share it, or is not ours.
-pub fn bind(address: SocketAddr, sockets: usize) -> Result<Vec<TcpListener>, BindError> {
-    let fail = |error| BindError { address, error };
+pub fn bind(address: SocketAddr, sockets: usize) -> Result<(SocketAddr, Vec<Listener>), BindError> {
+    let fail = |error| BindError { place: address.to_string(), error };
     if address.port() != 0 {
         // A socket that does not share fails where any other listens. The shared ones below would not.
         open(address, false).map_err(fail)?;
     }
-    let mut address = address;
+    let mut bound = address;
     let mut listeners = Vec::with_capacity(sockets);
     for _ in 0..sockets {
-        let socket = open(address, true).map_err(fail)?;
+        let socket = open(bound, true).map_err(fail)?;
         socket.listen(BACKLOG).map_err(fail)?;
-        let listener = TcpListener::from(socket);
-        address = listener.local_addr().map_err(fail)?;
-        listeners.push(listener);
+        let listener = std::net::TcpListener::from(socket);
+        bound = listener.local_addr().map_err(fail)?;
+        listeners.push(Listener::Tcp(listener));
     }
-    Ok(listeners)
+    Ok((bound, listeners))
 }
 
 fn open(address: SocketAddr, shared: bool) -> io::Result<Socket> {
@@ -76,16 +78,20 @@ mod tests {
 
     #[test]
     fn every_socket_has_the_same_port() {
-        let listeners = bind("127.0.0.1:0".parse().expect("valid"), 3).expect("binds");
-        let ports: Vec<u16> = listeners.iter().map(|listener| listener.local_addr().expect("bound").port()).collect();
-        assert!(ports[0] != 0 && ports.iter().all(|port| *port == ports[0]), "{ports:?}");
+        let (address, listeners) = bind("127.0.0.1:0".parse().expect("valid"), 3).expect("binds");
+        let ports = listeners.iter().map(|listener| match listener {
+            Listener::Tcp(listener) => listener.local_addr().expect("bound").port(),
+            #[cfg(unix)]
+            Listener::Local(_) => 0,
+        });
+        let ports: Vec<u16> = ports.collect();
+        assert!(ports[0] != 0 && ports == [address.port(); 3], "{ports:?}");
     }
 
     #[test]
     fn a_taken_port_is_an_error_though_it_could_be_shared() {
-        let listeners = bind("127.0.0.1:0".parse().expect("valid"), 1).expect("binds");
-        let address = listeners[0].local_addr().expect("bound");
+        let (address, _listeners) = bind("127.0.0.1:0".parse().expect("valid"), 1).expect("binds");
         let error = bind(address, 1).expect_err("taken");
-        assert_eq!((error.address, error.error.kind()), (address, io::ErrorKind::AddrInUse));
+        assert_eq!((error.place, error.error.kind()), (address.to_string(), io::ErrorKind::AddrInUse));
     }
 }

@@ -5,14 +5,18 @@ mod client;
 mod gate;
 mod greet;
 mod listen;
+mod local;
+mod place;
 mod streams;
 pub mod tls;
 
-pub use arrival::Arrival;
+pub use arrival::{Arrival, Door, Handed, Listener};
 pub use client::{Client, NoRequest};
 pub use gate::{Gate, Seat};
 pub use greet::{Greeting, NoGreeting, Protocol};
 pub use listen::{BindError, bind};
+pub use local::{SocketFile, bind_local};
+pub use place::{BadPlace, Place};
 pub use streams::Streams;
 
 use std::time::Duration;

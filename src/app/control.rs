@@ -30,13 +30,13 @@ pub enum Ended {
 ///
 /// # Errors
 /// The system refuses a runtime or a signal handler.
-pub fn run(app: App, live: &Arc<Live>, log: &Log, ready: impl FnOnce(&App)) -> io::Result<Ended> {
+pub fn run(mut app: App, live: &Arc<Live>, log: &Log, ready: impl FnOnce(&App)) -> io::Result<Ended> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
         let mut signals = Signals::listen()?;
         ready(&app);
         watch(&mut signals, live, log).await;
-        Ok::<_, io::Error>(end(&app, &mut signals, live, log).await)
+        Ok::<_, io::Error>(end(&mut app, &mut signals, live, log).await)
     })?;
     if ended == Ended::Orderly {
         app.join();
@@ -66,7 +66,7 @@ async fn watch(signals: &mut Signals, live: &Live, log: &Log) {
 }
 
 /// Ends the workers: orderly first, then at the end of their time, or at once.
-async fn end(app: &App, signals: &mut Signals, live: &Live, log: &Log) -> Ended {
+async fn end(app: &mut App, signals: &mut Signals, live: &Live, log: &Log) -> Ended {
     let snapshot = Arc::clone(&live.current());
     log.notice(snapshot.lang, &Say::Draining(app.connections()));
     app.drain();

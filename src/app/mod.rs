@@ -1,24 +1,26 @@
 //! The running program: workers that serve, one thread that watches over them.
 
 mod control;
+mod doors;
 mod worker;
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
-use crate::accept::{self, BindError, Gate};
-use crate::config::{Listen, Live, Snapshot};
+use crate::accept::{BindError, Gate, SocketFile};
+use crate::config::{Live, Snapshot};
 use crate::drain::Phase;
 use crate::os;
 use crate::record::Log;
 
 pub use control::{Ended, errors, report_panics, run, warn};
-use worker::{Door, Setting};
+use doors::Opened;
+use worker::Setting;
 
 /// How many open files are kept for what is neither a client nor its upstream.
 const FILES_RESERVED: u64 = 64;
@@ -29,6 +31,8 @@ const FILES_PER_CLIENT: u64 = 2;
 pub struct App {
     /// Where it listens.
     pub addresses: Vec<SocketAddr>,
+    /// Where it listens on this machine only.
+    pub sockets: Vec<SocketFile>,
     /// How many clients may be connected, given the system's limit on open files.
     pub max_connections: usize,
     phase: watch::Sender<Phase>,
@@ -48,6 +52,8 @@ pub enum StartError {
     },
     /// The address cannot be listened on.
     Bind(BindError),
+    /// The local socket cannot be listened on.
+    Socket(BindError),
     /// No thread could be had.
     Thread(io::Error),
 }
@@ -56,7 +62,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Resolve { host, error } => write!(f, "{host}: {error}"),
-            Self::Bind(error) => write!(f, "{error}"),
+            Self::Bind(error) | Self::Socket(error) => write!(f, "{error}"),
             Self::Thread(error) => write!(f, "{error}"),
         }
     }
@@ -73,25 +79,20 @@ impl App {
         let snapshot = Arc::clone(&live.current());
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let workers = snapshot.listen.workers.unwrap_or(cores).max(1);
-        let (addresses, doors) = open_doors(&snapshot.listen, workers)?;
-        Self::behind(doors, addresses, max_connections(&snapshot), live, log)
+        let opened = doors::open(&snapshot.listen.places, workers)?;
+        Self::behind(opened, max_connections(&snapshot), live, log)
     }
 
-    /// Starts a worker behind each door.
-    fn behind(
-        doors: Vec<Door>,
-        addresses: Vec<SocketAddr>,
-        max_connections: usize,
-        live: &Arc<Live>,
-        log: &Log,
-    ) -> Result<Self, StartError> {
+    /// Starts the workers behind their doors.
+    fn behind(opened: Opened, max_connections: usize, live: &Arc<Live>, log: &Log) -> Result<Self, StartError> {
+        let Opened { addresses, sockets, doors } = opened;
         let (phase, _) = watch::channel(Phase::Serving);
         let gate = Gate::default();
-        let mut app = Self { addresses, max_connections, phase, gate, workers: Vec::new() };
-        for (number, door) in doors.into_iter().enumerate() {
+        let mut app = Self { addresses, sockets, max_connections, phase, gate, workers: Vec::new() };
+        for (number, doors) in doors.into_iter().enumerate() {
             let setting = Setting {
                 number,
-                door,
+                doors,
                 live: Arc::clone(live),
                 log: log.clone(),
                 gate: app.gate.clone(),
@@ -105,7 +106,9 @@ impl App {
     }
 
     /// Takes no new connections, and lets what runs come to its end.
-    pub fn drain(&self) {
+    pub fn drain(&mut self) {
+        // First the files go: who comes now finds the socket of a successor, or none.
+        self.sockets.clear();
         self.phase.send_replace(Phase::Draining);
     }
 
@@ -141,75 +144,6 @@ impl App {
     }
 }
 
-/// One door for each worker.
-fn open_doors(listen: &Listen, workers: usize) -> Result<(Vec<SocketAddr>, Vec<Door>), StartError> {
-    let mut wanted = resolve(listen)?;
-    let sockets = if os::LISTENERS_SHARE { workers } else { 1 };
-    let mut addresses = Vec::new();
-    let mut listeners: Vec<Vec<TcpListener>> = (0..sockets).map(|_| Vec::new()).collect();
-    let last = wanted.len() - 1;
-    for place in 0..wanted.len() {
-        match accept::bind(wanted[place], sockets) {
-            Ok(bound) => {
-                for (listeners, listener) in listeners.iter_mut().zip(bound) {
-                    if addresses.len() <= place {
-                        addresses.extend(listener.local_addr());
-                    }
-                    listeners.push(listener);
-                }
-                // Every address of a name gets the port that the first was given.
-                let port = addresses.last().map_or(0, SocketAddr::port);
-                wanted.iter_mut().for_each(|address| address.set_port(port));
-            }
-            // A name may have an address of a family that this machine does not have.
-            Err(error)
-                if error.error.kind() == io::ErrorKind::AddrNotAvailable && (place < last || !addresses.is_empty()) => {
-            }
-            Err(error) => return Err(StartError::Bind(error)),
-        }
-    }
-    Ok((addresses, if os::LISTENERS_SHARE { own_doors(listeners) } else { shared_door(listeners, workers) }))
-}
-
-/// A listener of its own for every worker: the kernel shares connections out.
-fn own_doors(listeners: Vec<Vec<TcpListener>>) -> Vec<Door> {
-    listeners.into_iter().map(|listeners| Door { listeners, handed: None, hand_on: Vec::new() }).collect()
-}
-
-/// One listener, whose worker hands connections on in turn.
-fn shared_door(listeners: Vec<Vec<TcpListener>>, workers: usize) -> Vec<Door> {
-    /// How many connections may be on their way to a worker.
-    const ON_THE_WAY: usize = 256;
-
-    let (hand_on, handed): (Vec<_>, Vec<_>) = (1..workers).map(|_| mpsc::channel(ON_THE_WAY)).unzip();
-    let first = Door { listeners: listeners.into_iter().flatten().collect(), handed: None, hand_on };
-    let others =
-        handed.into_iter().map(|handed| Door { listeners: Vec::new(), handed: Some(handed), hand_on: Vec::new() });
-    std::iter::once(first).chain(others).collect()
-}
-
-fn resolve(listen: &Listen) -> Result<Vec<SocketAddr>, StartError> {
-    use std::net::ToSocketAddrs;
-
-    let host = match listen.host.trim().trim_matches(['[', ']']) {
-        "" => "0.0.0.0",
-        host => host,
-    };
-    #[expect(clippy::disallowed_methods, reason = "once, before anything is served")]
-    let found = (host, listen.port).to_socket_addrs();
-    let fail = |error| StartError::Resolve { host: host.to_owned(), error };
-    let mut addresses: Vec<SocketAddr> = Vec::new();
-    for address in found.map_err(fail)? {
-        if !addresses.contains(&address) {
-            addresses.push(address);
-        }
-    }
-    if addresses.is_empty() {
-        return Err(fail(io::ErrorKind::NotFound.into()));
-    }
-    Ok(addresses)
-}
-
 fn max_connections(snapshot: &Snapshot) -> usize {
     match os::raise_file_limit() {
         Some(files) => {
@@ -227,6 +161,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::accept;
     use crate::config::{Overrides, Source};
     use crate::record::Output;
     use crate::text::Lang;
@@ -236,10 +171,10 @@ mod tests {
         let source = Source::text(r#"{"server": {"log_requests": false}}"#, Overrides::default(), Lang::En);
         let live = Arc::new(Live::start(source).expect("good").0);
         let log = Log::start(Output::console(), Lang::En).expect("a thread");
-        let listen = Listen { host: "127.0.0.1".to_owned(), port: 0, workers: None };
-        let listener = accept::bind(resolve(&listen).expect("an address")[0], 1).expect("binds");
-        let address = listener[0].local_addr().expect("bound");
-        let app = App::behind(shared_door(vec![listener], 3), vec![address], 100, &live, &log).expect("starts");
+        let (address, listeners) = accept::bind("127.0.0.1:0".parse().expect("valid"), 1).expect("binds");
+        let doors = doors::share((0..3).map(|_| Vec::new()).collect(), listeners);
+        let opened = Opened { addresses: vec![address], sockets: Vec::new(), doors };
+        let mut app = App::behind(opened, 100, &live, &log).expect("starts");
         // Each worker has its turn twice, and all of them are open at once.
         let clients: Vec<_> = (0..6)
             .map(|_| {
@@ -256,24 +191,5 @@ mod tests {
         app.drain();
         app.join();
         drop(clients);
-    }
-
-    #[test]
-    fn a_name_is_listened_on_with_all_its_addresses() {
-        let listen = Listen { host: "localhost".to_owned(), port: 0, workers: None };
-        let (addresses, doors) = open_doors(&listen, 2).expect("binds");
-        assert!(addresses.iter().all(|address| address.port() == addresses[0].port() && address.ip().is_loopback()));
-        assert_eq!(doors.len(), 2);
-    }
-
-    #[test]
-    fn hosts_may_be_written_with_brackets_or_not_at_all() {
-        let addresses = |host: &str| {
-            resolve(&Listen { host: host.to_owned(), port: 1, workers: None }).map(|found| found[0].to_string())
-        };
-        assert_eq!(addresses("[::1]").expect("valid"), "[::1]:1");
-        assert_eq!(addresses("::1").expect("valid"), "[::1]:1");
-        assert_eq!(addresses("").expect("valid"), "0.0.0.0:1");
-        assert!(addresses("nowhere.invalid").is_err());
     }
 }

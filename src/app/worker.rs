@@ -2,17 +2,16 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 
-use crate::accept::{Arrival, Gate};
+use super::doors::Doors;
+use crate::accept::{Arrival, Door, Gate, Handed, Listener};
 use crate::config::Live;
 use crate::drain::Phase;
 use crate::proxy::{self, Worker};
@@ -28,20 +27,10 @@ const IDLE_GRACE: Duration = Duration::from_millis(200);
 /// How many clients at once are told that there is no room. Beyond that they are shut out without a word.
 const MAX_TURNED_AWAY: usize = 256;
 
-/// How connections come to a worker, and how they go on from it.
-pub(super) struct Door {
-    pub(super) listeners: Vec<StdListener>,
-    pub(super) handed: Option<mpsc::Receiver<Handed>>,
-    pub(super) hand_on: Vec<mpsc::Sender<Handed>>,
-}
-
-/// A connection on its way from the worker that accepted it to the one that will serve it.
-pub(super) type Handed = (StdStream, SocketAddr);
-
 /// All that a worker needs to begin.
 pub(super) struct Setting {
     pub(super) number: usize,
-    pub(super) door: Door,
+    pub(super) doors: Doors,
     pub(super) live: Arc<Live>,
     pub(super) log: Log,
     pub(super) gate: Gate,
@@ -61,12 +50,14 @@ pub(super) fn run(setting: Setting) {
 }
 
 async fn work(setting: Setting) {
-    let Setting { number, door, live, log, gate, max_connections, mut phase } = setting;
+    let Setting { number, doors, live, log, gate, max_connections, mut phase } = setting;
     let worker = Rc::new(Worker::new(number, live, log));
     let mut entrance = Entrance {
-        listeners: door.listeners.into_iter().filter_map(|listener| TcpListener::from_std(listener).ok()).collect(),
-        handed: door.handed,
-        hand_on: door.hand_on,
+        own: opened(doors.own),
+        shared: opened(doors.shared),
+        handed: doors.handed,
+        hand_on: doors.hand_on,
+        first: 0,
         next: 0,
         host: Host { worker: Rc::clone(&worker), gate, turned_away: Gate::default(), max_connections },
     };
@@ -97,12 +88,19 @@ async fn work(setting: Setting) {
     drain.empty().await;
 }
 
+fn opened(listeners: Vec<Listener>) -> Vec<Door> {
+    listeners.into_iter().filter_map(|listener| Door::new(listener).ok()).collect()
+}
+
 /// Where connections come in.
 struct Entrance {
-    listeners: Vec<TcpListener>,
+    own: Vec<Door>,
+    shared: Vec<Door>,
     handed: Option<mpsc::Receiver<Handed>>,
     hand_on: Vec<mpsc::Sender<Handed>>,
-    /// Whose turn it is: 0 is this worker's own.
+    /// Which door is looked at first: at each of them somebody may always be waiting.
+    first: usize,
+    /// Whose turn it is with those from the shared doors: 0 is this worker itself.
     next: usize,
     host: Host,
 }
@@ -119,8 +117,9 @@ impl Entrance {
     /// Lets clients in, for ever.
     async fn admit(&mut self) {
         loop {
-            match self.accept().await {
-                Ok((tcp, peer)) => self.pass_on(tcp, peer),
+            match poll_fn(|cx| self.poll_accept(cx)).await {
+                Ok((arrival, true)) => self.pass_on(arrival),
+                Ok((arrival, false)) => self.host.receive(arrival),
                 Err(error) if is_about_one_client(&error) => {}
                 Err(_) => tokio::time::sleep(NO_SOCKETS_REST).await,
             }
@@ -129,57 +128,55 @@ impl Entrance {
 
     /// Lets those in who have connected already but were not looked at yet.
     fn admit_waiting(&mut self) {
-        for listener in &self.listeners {
-            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-            while let Poll::Ready(Ok((tcp, peer))) = listener.poll_accept(&mut cx) {
-                self.host.receive(tcp, peer);
-            }
+        if let Some(handed) = &mut self.handed {
+            // What is not on its way yet stays with the worker that has it.
+            handed.close();
         }
-        while let Some(handed) = self.handed.as_mut().and_then(|handed| handed.try_recv().ok()) {
-            self.host.receive_handed(handed);
+        let mut cx = Context::from_waker(Waker::noop());
+        while let Poll::Ready(Ok((arrival, _))) = self.poll_accept(&mut cx) {
+            self.host.receive(arrival);
         }
     }
 
-    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
-        poll_fn(|cx| {
-            for listener in &self.listeners {
-                if let Poll::Ready(result) = listener.poll_accept(cx) {
-                    return Poll::Ready(result);
-                }
+    /// The next connection, and whether it is any worker's.
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Arrival, bool)>> {
+        let count = self.own.len() + self.shared.len();
+        for place in (self.first..count).chain(0..self.first) {
+            let (door, is_shared) = match self.own.get(place) {
+                Some(door) => (door, false),
+                None => (&self.shared[place - self.own.len()], true),
+            };
+            if let Poll::Ready(result) = door.poll_accept(cx) {
+                self.first = (place + 1) % count;
+                return Poll::Ready(result.map(|arrival| (arrival, is_shared)));
             }
-            if let Some(Poll::Ready(Some((tcp, peer)))) = self.handed.as_mut().map(|handed| handed.poll_recv(cx)) {
-                return Poll::Ready(TcpStream::from_std(tcp).map(|tcp| (tcp, peer)));
-            }
-            Poll::Pending
-        })
-        .await
+        }
+        match self.handed.as_mut().map(|handed| handed.poll_recv(cx)) {
+            Some(Poll::Ready(Some(handed))) => Poll::Ready(handed.take().map(|arrival| (arrival, false))),
+            _ => Poll::Pending,
+        }
     }
 
     /// Gives a connection to the worker whose turn it is.
-    fn pass_on(&mut self, tcp: TcpStream, peer: SocketAddr) {
+    fn pass_on(&mut self, arrival: Arrival) {
         let turn = self.next;
         self.next = (self.next + 1) % (self.hand_on.len() + 1);
         if turn == 0 {
-            return self.host.receive(tcp, peer);
+            return self.host.receive(arrival);
         }
-        let Ok(tcp) = tcp.into_std() else { return };
-        if let Err(refused) = self.hand_on[turn - 1].try_send((tcp, peer)) {
+        let Ok(handed) = arrival.hand_over() else { return };
+        if let Err(refused) = self.hand_on[turn - 1].try_send(handed)
+            && let Ok(arrival) = refused.into_inner().take()
+        {
             // A worker that cannot keep up does not get more; this one does what it can.
-            self.host.receive_handed(refused.into_inner());
+            self.host.receive(arrival);
         }
     }
 }
 
 impl Host {
-    fn receive_handed(&self, (tcp, peer): Handed) {
-        if let Ok(tcp) = TcpStream::from_std(tcp) {
-            self.receive(tcp, peer);
-        }
-    }
-
-    fn receive(&self, tcp: TcpStream, peer: SocketAddr) {
+    fn receive(&self, arrival: Arrival) {
         let worker = Rc::clone(&self.worker);
-        let arrival = Arrival::Tcp(tcp, peer);
         let max = self.max_connections.min(self.worker.snapshot().max_connections);
         if let Some(seat) = self.gate.enter(max) {
             self.worker.drain().spawn(|ticket| proxy::serve(arrival, ticket, seat, worker));

@@ -1,9 +1,9 @@
 //! What the program says of itself when it starts. The words and their order are an interface.
 
 use std::fmt::Write;
-use std::net::SocketAddr;
 
 use super::ways;
+use crate::app::App;
 use crate::config::{Live, Route, Snapshot, Target};
 use crate::text::{Lang, Say, Speak, shown};
 
@@ -11,7 +11,7 @@ const RULE: &str = "============================================================
 
 /// The banner of a running proxy.
 #[must_use]
-pub(super) fn banner(live: &Live, listening: &[SocketAddr]) -> String {
+pub(super) fn banner(live: &Live, running: &App) -> String {
     let snapshot = &live.current();
     let lang = snapshot.lang;
     let mut text = String::new();
@@ -26,8 +26,11 @@ pub(super) fn banner(live: &Live, listening: &[SocketAddr]) -> String {
     line(&Say::Version(env!("CARGO_PKG_VERSION")));
     line(&Say::ConfigFile(&shown(&live.source().name())));
     let scheme = if snapshot.greeting.tls.is_some() { "https" } else { "http" };
-    for address in listening {
+    for address in &running.addresses {
         line(&Say::Listening(&format_args!("{scheme}://{address}")));
+    }
+    for socket in &running.sockets {
+        line(&Say::Listening(&format_args!("unix:{}", shown(&*socket.path().to_string_lossy()))));
     }
     line(&Say::BasePath(base_path));
     if !base_path.is_empty() {

@@ -33,7 +33,7 @@ pub(super) fn run(caller: &Caller<'_>) -> ExitCode {
     serve(&live, lang, |log, running| {
         app::warn(&warnings, &live, log);
         warn_of_few_files(&live, running, log);
-        log.write(Line::Notice(banner::banner(&live, &running.addresses)));
+        log.write(Line::Notice(banner::banner(&live, running)));
     })
 }
 
@@ -63,6 +63,7 @@ pub(super) fn serve(live: &Arc<Live>, lang: Lang, ready: impl FnOnce(&Log, &App)
 fn refuse(error: &StartError, lang: Lang) -> ExitCode {
     let say = match error {
         StartError::Bind(_) => Say::BindFailed(error),
+        StartError::Socket(_) => Say::SocketFailed(error),
         StartError::Resolve { .. } => Say::ResolveFailed(error),
         StartError::Thread(_) => Say::StartFailed(error),
     };

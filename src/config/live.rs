@@ -191,6 +191,9 @@ fn variable(name: &str) -> Option<String> {
 impl Overrides {
     fn apply(&self, server: &mut super::raw::Server) {
         let Self { host, port, base_path, lang, log_format, log_requests, workers } = self;
+        if host.is_some() || port.is_some() {
+            server.listen = None;
+        }
         if let Some(host) = host {
             server.host.clone_from(host);
         }

@@ -11,7 +11,7 @@ use super::raw::File;
 use super::schema::schema;
 use super::verify::verify;
 use crate::jsonc::{self, Map, Path, Position};
-use crate::text::Problem;
+use crate::text::{DoorProblem, Problem};
 
 /// What a configuration may refer to.
 #[derive(Clone, Copy)]
@@ -71,6 +71,7 @@ pub fn load(text: &[u8], around: Surroundings<'_>) -> Result<Loaded, Vec<Finding
     for (path, _) in map.repeated() {
         faults.push((Severity::Warning, path.clone(), Problem::RepeatedKey));
     }
+    faults.extend(unused_host(&value).map(|path| (Severity::Warning, path, DoorProblem::UnusedHost.into())));
     let mut expander = Expander { variable: around.variable, directory: around.directory, files: Vec::new() };
     expand(&mut value, &Path::default(), &mut |path, text| {
         expander.expand(text).map_err(|problem| faults.push((Severity::Error, path.clone(), problem))).ok()
@@ -150,6 +151,13 @@ fn routes(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
 fn empty_routes(value: &Value) -> HashSet<String> {
     let is_empty = |route: &Value| route.as_object().is_some_and(serde_json::Map::is_empty);
     routes(value).filter(|(_, route)| is_empty(route)).map(|(key, _)| key.clone()).collect()
+}
+
+/// A field beside `listen` that says the same in another way.
+fn unused_host(value: &Value) -> Option<Path> {
+    let server = value["server"].as_object().filter(|server| server.get("listen").is_some_and(Value::is_array))?;
+    let field = ["host", "port"].into_iter().find(|field| server.contains_key(*field))?;
+    Some(Path::default().key("server").key(field))
 }
 
 fn has_literal_keys(value: &Value) -> bool {

@@ -77,14 +77,21 @@ pub struct File {
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct Server {
-    /// The address to listen on. `127.0.0.1`: this machine only; `0.0.0.0`: every network.
+    /// The address to listen on. `127.0.0.1`: this machine only; `0.0.0.0`: every network; `unix:/path`: a Unix
+    /// socket, without a port.
     ///
-    /// 监听地址。`127.0.0.1` 仅限本机，`0.0.0.0` 为所有网络。
+    /// 监听地址。`127.0.0.1` 仅限本机，`0.0.0.0` 为所有网络，`unix:/路径` 为 Unix 套接字（无端口）。
     pub host: String,
     /// The port to listen on. 0: any free port.
     ///
     /// 监听端口。0 表示任意空闲端口。
     pub port: Port,
+    /// Several addresses to listen on, instead of `host` and `port`: `"127.0.0.1:3000"`, `"[::1]:3000"`, `":3000"`
+    /// (every network), `"unix:/run/aqueduct.sock"`.
+    ///
+    /// 多个监听地址，取代 `host` 和 `port`: `"127.0.0.1:3000"`、`"[::1]:3000"`、`":3000"`（所有网络）、
+    /// `"unix:/run/aqueduct.sock"`。
+    pub listen: Option<Vec<String>>,
     /// Whether requests are logged on standard output.
     ///
     /// 是否在标准输出记录每个请求。
@@ -312,6 +319,7 @@ impl Default for Server {
         Self {
             host: "0.0.0.0".to_owned(),
             port: Port(3000),
+            listen: None,
             log_requests: true,
             log_format: LogFormat::Pretty,
             language: None,

@@ -48,10 +48,8 @@ pub struct Snapshot {
 /// Where to listen, and with how many threads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
-    /// A name or an address.
-    pub host: String,
-    /// The port.
-    pub port: u16,
+    /// The places, in their order.
+    pub places: Vec<accept::Place>,
     /// The number of threads; `None`: one for each core.
     pub workers: Option<usize>,
 }

@@ -137,6 +137,8 @@ pub enum Say<'a> {
     Warning(&'a dyn Display),
     /// The address cannot be listened on.
     BindFailed(&'a dyn Display),
+    /// The local socket cannot be listened on.
+    SocketFailed(&'a dyn Display),
     /// The end has begun: so many exchanges still run.
     Draining(usize),
     /// The end.
@@ -231,12 +233,16 @@ impl Say<'_> {
             }
             Self::Reloaded { at } => write!(f, "✅ [{at}] Configuration reloaded."),
             Self::NeedsRestart => {
-                f.write_str("⚠️  A change of server.host, server.port or server.workers takes effect after a restart.")
+                f.write_str("⚠️  A change of server.host, port, listen or workers takes effect after a restart.")
             }
             Self::Warning(what) => write!(f, "⚠️  {what}"),
             Self::BindFailed(why) => write!(
                 f,
                 "❌ Error: cannot listen on {why}. Is another program using the port? Choose another with --port or server.port."
+            ),
+            Self::SocketFailed(why) => write!(
+                f,
+                "❌ Error: cannot listen on {why}. An address in use is one where another program listens, or a file that is no socket."
             ),
             Self::Draining(0) => f.write_str("🛑 Stopping."),
             Self::Draining(running) => {
@@ -314,7 +320,7 @@ impl Say<'_> {
             }
             Self::LoadFailed { file, why } => write!(f, "❌ 错误: 加载或重载配置文件 '{file}' 失败: {why}"),
             Self::Reloaded { at } => write!(f, "✅ [{at}] 配置文件已成功重载。"),
-            Self::NeedsRestart => f.write_str("⚠️  server.host、server.port 和 server.workers 的改动需重启后生效。"),
+            Self::NeedsRestart => f.write_str("⚠️  server.host、port、listen 和 workers 的改动需重启后生效。"),
             Self::Warning(what) => write!(f, "⚠️  {what}"),
             Self::BindFailed(why) => {
                 write!(
@@ -323,6 +329,11 @@ impl Say<'_> {
                     in_chinese(why)
                 )
             }
+            Self::SocketFailed(why) => write!(
+                f,
+                "❌ 错误: 无法监听 {}。地址被占用是指有其他程序正在监听，或该文件不是套接字。",
+                in_chinese(why)
+            ),
             Self::Draining(0) => f.write_str("🛑 正在停止。"),
             Self::Draining(running) => write!(f, "🛑 正在停止: 等待 {running} 个连接完成。再次发送信号将立即结束。"),
             Self::Stopped => f.write_str("👋 已停止。"),

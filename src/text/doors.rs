@@ -7,6 +7,18 @@ use super::{Lang, Speak};
 /// One thing that is wrong, or odd, with how clients are to come in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DoorProblem {
+    /// Not a place to listen at.
+    BadPlace,
+    /// A path that is too long for a local socket.
+    LongPath,
+    /// A local socket where there are none.
+    NoLocalSockets,
+    /// No place to listen at.
+    NoPlace,
+    /// A place that was named before.
+    RepeatedPlace,
+    /// `host` or `port` beside `listen`.
+    UnusedHost,
     /// TLS without a certificate or without a key.
     IncompleteTls,
     /// Certificates that cannot be used; what the library says of them.
@@ -34,6 +46,14 @@ impl Speak for DoorProblem {
 impl DoorProblem {
     fn en(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::BadPlace => f.write_str(
+                "expected an address to listen on: \"host:port\", \"[IPv6]:port\", \":port\" or \"unix:/path\"",
+            ),
+            Self::LongPath => f.write_str("the path is longer than the system allows for a socket (about 100 bytes)"),
+            Self::NoLocalSockets => f.write_str("Unix sockets are not supported on this system"),
+            Self::NoPlace => f.write_str("the list is empty: name an address to listen on, or leave the field out"),
+            Self::RepeatedPlace => f.write_str("this address stands in the list already"),
+            Self::UnusedHost => f.write_str("'listen' is used instead of 'host' and 'port'"),
             Self::IncompleteTls => f.write_str("TLS needs both 'cert' and 'key'"),
             Self::BadCertificate(why) => write!(f, "no certificate in PEM form that can be used: {why}"),
             Self::BadKey => f.write_str(
@@ -48,6 +68,12 @@ impl DoorProblem {
 
     fn zh(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::BadPlace => f.write_str("应为监听地址: \"主机:端口\"、\"[IPv6]:端口\"、\":端口\" 或 \"unix:/路径\""),
+            Self::LongPath => f.write_str("路径超过系统对套接字的限制 (约 100 字节)"),
+            Self::NoLocalSockets => f.write_str("此系统不支持 Unix 套接字"),
+            Self::NoPlace => f.write_str("列表为空: 请至少写一个监听地址，或省略此字段"),
+            Self::RepeatedPlace => f.write_str("该地址在列表中重复"),
+            Self::UnusedHost => f.write_str("已配置 'listen'，'host' 和 'port' 不起作用"),
             Self::IncompleteTls => f.write_str("TLS 需要同时配置 'cert' 和 'key'"),
             Self::BadCertificate(why) => write!(f, "没有可用的 PEM 证书: {why}"),
             Self::BadKey => {

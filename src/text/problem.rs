@@ -148,6 +148,7 @@ impl Problem {
                 | Self::MissingTarget
                 | Self::EmptyRoute
                 | Self::OpenUniversal
+                | Self::Door(DoorProblem::UnusedHost)
         )
     }
 

@@ -5,9 +5,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+#[cfg(unix)]
+use tokio::net::UnixStream;
 use tokio_rustls::TlsStream;
 
 use super::Wire;
+#[cfg(unix)]
+use crate::os;
 
 /// A stream of bytes of any kind: TLS over a tunnel, a local socket, one stream of an HTTP/2 connection.
 pub trait Layer: AsyncRead + AsyncWrite + Unpin {
@@ -47,6 +51,20 @@ impl Layer for TlsStream<Wire> {
     fn end_visibly(&mut self) {
         self.get_mut().0.set_end_would_lie(true);
     }
+}
+
+/// A local socket. It knows no reset: nobody can tell a cut from an end on it but by what is said over it.
+#[cfg(unix)]
+impl Layer for UnixStream {
+    fn is_quiet(&self) -> bool {
+        self.poll_read_ready(&mut Context::from_waker(Waker::noop())).is_pending()
+    }
+
+    fn has_ended(&mut self, _cx: &mut Context<'_>) -> bool {
+        os::local_has_ended(self)
+    }
+
+    fn end_visibly(&mut self) {}
 }
 
 /// Sends the word of TLS for an end, as far as the stream takes it now. Without it the other side would have to

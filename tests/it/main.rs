@@ -7,6 +7,7 @@ mod command_line;
 mod config_file;
 mod corpus;
 mod documents;
+mod doors;
 mod ending;
 mod errors;
 mod house;

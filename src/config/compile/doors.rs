@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Compiler;
 use crate::accept::tls::{BadIdentity, Identity, Tls};
+use crate::accept::{BadPlace, Place};
 use crate::config::raw;
 use crate::config::scalar::Pem;
 use crate::jsonc::Path;
@@ -12,6 +13,37 @@ use crate::secret::Secret;
 use crate::text::{DoorProblem, Problem};
 
 impl Compiler<'_> {
+    /// Where to listen.
+    pub(super) fn places(&mut self, server: &raw::Server, path: &Path) -> Vec<Place> {
+        let Some(listen) = &server.listen else {
+            let place = match Place::local(&server.host) {
+                None => Ok(Place::Port { host: server.host.clone(), port: server.port.0 }),
+                Some(place) => place,
+            };
+            return self.place(place, &path.key("host")).into_iter().collect();
+        };
+        let path = path.key("listen");
+        if listen.is_empty() {
+            self.error(&path, DoorProblem::NoPlace.into());
+        }
+        let mut places: Vec<Place> = Vec::with_capacity(listen.len());
+        for (number, text) in listen.iter().enumerate() {
+            let path = path.index(number);
+            let Some(place) = self.place(Place::parse(text), &path) else { continue };
+            // Any free port is another one each time.
+            if places.contains(&place) && !matches!(place, Place::Port { port: 0, .. }) {
+                self.error(&path, DoorProblem::RepeatedPlace.into());
+            } else {
+                places.push(place);
+            }
+        }
+        places
+    }
+
+    fn place(&mut self, place: Result<Place, BadPlace>, path: &Path) -> Option<Place> {
+        place.map_err(|bad| self.error(path, bad.into())).ok()
+    }
+
     /// How TLS is spoken to clients. A reload that changes nothing of it keeps its sessions.
     pub(super) fn client_tls(&mut self, raw: &raw::ServerTls, path: &Path) -> Option<Arc<Tls>> {
         let (Some(certificate), Some(key)) = (&raw.cert, &raw.key) else {
@@ -58,5 +90,26 @@ impl Compiler<'_> {
                 None
             }
         }
+    }
+}
+
+/// Whether others than this machine can come in there.
+pub(super) fn is_public(place: &Place) -> bool {
+    match place {
+        Place::Port { host, .. } => {
+            let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+            !host.eq_ignore_ascii_case("localhost") && !address.is_ok_and(|address| address.is_loopback())
+        }
+        Place::Local(_) => false,
+    }
+}
+
+impl From<BadPlace> for Problem {
+    fn from(bad: BadPlace) -> Self {
+        Self::Door(match bad {
+            BadPlace::BadForm => DoorProblem::BadPlace,
+            BadPlace::LongPath => DoorProblem::LongPath,
+            BadPlace::NoLocalSockets => DoorProblem::NoLocalSockets,
+        })
     }
 }

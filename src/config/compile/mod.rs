@@ -24,6 +24,7 @@ use crate::text::{Lang, Problem};
 use crate::upstream::WayOut;
 use crate::upstream::tls::Tls;
 
+use doors::is_public;
 use limits::timeouts;
 use target::{is_https, may_need_tls};
 
@@ -87,7 +88,8 @@ impl Compiler<'_> {
             LogFormat::Pretty => Format::Pretty,
             LogFormat::Json => Format::Json,
         };
-        let is_public = !is_loopback(&server.host);
+        let places = self.places(&server, &root.key("server"));
+        let is_public = places.iter().any(is_public);
 
         if file.routes.iter().any(|(_, route)| route.enabled && route.proxy.is_none()) {
             self.bad_variables(&way_out, &root);
@@ -118,11 +120,7 @@ impl Compiler<'_> {
         }
         let health = health(table.base_path());
         Some(Snapshot {
-            listen: Listen {
-                host: server.host,
-                port: server.port.0,
-                workers: server.workers.map(|count| count as usize),
-            },
+            listen: Listen { places, workers: server.workers.map(|count| count as usize) },
             lang,
             log: server.log_requests.then_some(Style { lang, format }),
             reload: (server.reload_interval >= 0.0).then(|| seconds(server.reload_interval)),
@@ -217,11 +215,6 @@ fn health(base_path: &BasePath) -> Box<str> {
         env!("CARGO_PKG_VERSION"),
     )
     .into()
-}
-
-fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost")
-        || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn lang(language: Language) -> Lang {

@@ -2,6 +2,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use super::{Message, PATIENCE, Received};
@@ -29,6 +31,16 @@ impl Client {
     /// Ends the connection with a reset.
     pub(crate) fn reset(self) {
         socket2::SockRef::from(self.stream()).set_linger(Some(Duration::ZERO)).expect("a socket");
+    }
+}
+
+impl Client<UnixStream> {
+    /// A client on a local socket.
+    pub(crate) fn local(path: &Path) -> Self {
+        let stream = UnixStream::connect(path).expect("the proxy listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a socket");
+        Self::over(stream)
     }
 }
 

@@ -34,7 +34,8 @@ pub(crate) fn aqueduct() -> Command {
 /// A proxy that runs. It ends when this goes.
 pub(crate) struct Proxy {
     child: Child,
-    address: SocketAddr,
+    /// `None` if it listens on local sockets only.
+    address: Option<SocketAddr>,
     directory: TempDir,
     out: Arc<Mutex<String>>,
     err: Arc<Mutex<String>>,
@@ -83,20 +84,20 @@ impl Proxy {
                 }
                 let text = out.lock().expect("not poisoned");
                 address = text.contains("...").then(|| listening(&text)).flatten();
-                address.is_some()
+                address.is_some() || text.contains("...") && text.contains("Listening on: unix:")
             });
-            address.expect("just seen")
+            address
         };
         let stdin = child.stdin.take();
         Self { child, address, directory, out, err, _stdin: stdin }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        self.address.expect("it listens on a port")
     }
 
     pub(crate) fn client(&self) -> Client {
-        Client::connect(self.address)
+        Client::connect(self.address())
     }
 
     /// What the system says of its memory, in KiB: a field of a file of its process.
