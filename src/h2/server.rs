@@ -196,12 +196,11 @@ impl ServerStream {
 
     /// Ends an answer that is not whole so that this is seen.
     fn break_off(&mut self) {
-        match &mut self.answer {
-            Answer::Head { respond, .. } => respond.send_reset(Reason::INTERNAL_ERROR),
-            Answer::Body(outgoing) => outgoing.reset(Reason::INTERNAL_ERROR),
-            Answer::Tunnel(outgoing) => outgoing.reset(Reason::CANCEL),
-            Answer::Ended => {}
+        if let Answer::Head { respond, .. } = &mut self.answer {
+            respond.send_reset(Reason::INTERNAL_ERROR);
         }
+        // Once an answer has begun, a reset of our own would throw away what has not left yet. A stream that is let go
+        // before its end is cancelled after that.
         self.answer = Answer::Ended;
     }
 }

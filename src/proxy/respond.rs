@@ -20,6 +20,8 @@ use crate::wire::Wire;
 pub(super) struct Plan {
     flow: Flow,
     ends: Ends,
+    /// Whether a cut has to be made to be seen: the end of the connection, or of a stream, would not say it.
+    is_cut_by_us: bool,
     client_stays: bool,
     /// For how long the upstream's connection may be kept after it.
     keep_alive: Duration,
@@ -56,6 +58,7 @@ pub(super) fn plan(
     Plan {
         flow: Flow::new(Outbox::new(out), body).making_chunks(makes_chunks),
         ends: if ends_with_connection { Ends::WithConnection } else { Ends::Itself },
+        is_cut_by_us: ends_with_connection || relay.is_client_http2(),
         client_stays,
         keep_alive: if answer.keep_alive { upstream::keep_alive_limit(&answer.fields) } else { Duration::ZERO },
     }
@@ -70,13 +73,13 @@ pub(super) async fn carry(
     mut upstream: Wire,
     plan: &mut Plan,
 ) -> After {
-    let Plan { flow, ends, client_stays, keep_alive } = plan;
+    let Plan { flow, ends, is_cut_by_us, client_stays, keep_alive } = plan;
     let result = relay.answer_body(&mut upstream, flow, *ends).await;
     exchange.record.carried(relay.request_payload(), flow.payload(), flow.longest_silence());
     if let Err(broken) = result {
         let after = match broken {
             Break::ClientGone | Break::ClientStalled => After::Cut,
-            _ if *ends == Ends::WithConnection => After::VisibleCut,
+            _ if *is_cut_by_us => After::VisibleCut,
             _ if relay.is_request_sent() => After::Close,
             _ => After::Linger,
         };

@@ -234,6 +234,12 @@ impl<'a> Relay<'a> {
         self.began
     }
 
+    /// Whether the client is one stream of an HTTP/2 connection.
+    #[must_use]
+    pub fn is_client_http2(&self) -> bool {
+        self.client.is_http2()
+    }
+
     /// Whether the whole request has been sent.
     #[must_use]
     pub fn is_request_sent(&self) -> bool {

@@ -11,6 +11,8 @@ mod doors;
 mod ending;
 mod errors;
 mod house;
+mod http2_clients;
+mod http2_upstreams;
 mod logging;
 mod messages;
 mod oracle;

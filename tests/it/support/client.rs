@@ -88,6 +88,13 @@ impl<S: Read + Write> Client<S> {
         }
     }
 
+    /// The next bytes, so many of them, whatever they mean.
+    pub(crate) fn raw(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        self.messages.stream_mut().read_exact(&mut bytes).expect("bytes");
+        bytes
+    }
+
     /// Whatever has been read beyond the last answer.
     pub(crate) fn unused(&self) -> &[u8] {
         self.messages.unused()

@@ -3,6 +3,7 @@
 
 mod authority;
 mod client;
+pub(crate) mod http2;
 mod message;
 mod programs;
 mod proxy;

@@ -34,6 +34,21 @@ pub(crate) struct Session {
 impl TlsUpstream {
     /// An upstream for this name, that does `play` after the first request of each connection.
     pub(crate) fn playing(name: &str, play: impl Fn(&mut Stream) -> io::Result<()> + Send + Sync + 'static) -> Self {
+        Self::with(name, &["h2", "http/1.1"], play)
+    }
+
+    /// An upstream that agrees to these protocols, says OK and closes the connection.
+    pub(crate) fn offering(name: &str, protocols: &[&str]) -> Self {
+        Self::with(name, protocols, |stream| {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+        })
+    }
+
+    fn with(
+        name: &str,
+        protocols: &[&str],
+        play: impl Fn(&mut Stream) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
         let certified = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
         let key = PrivateKeyDer::try_from(certified.signing_key.serialize_der()).expect("a key");
         let chain = vec![CertificateDer::from(certified.cert.der().to_vec())];
@@ -42,7 +57,7 @@ impl TlsUpstream {
             .with_safe_default_protocol_versions()
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
             .expect("a configuration");
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         let (config, play) = (Arc::new(config), Arc::new(play));
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("bound");
@@ -62,9 +77,7 @@ impl TlsUpstream {
 
     /// An upstream that says OK and closes the connection.
     pub(crate) fn ok(name: &str) -> Self {
-        Self::playing(name, |stream| {
-            stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
-        })
+        Self::offering(name, &["h2", "http/1.1"])
     }
 
     pub(crate) fn port(&self) -> u16 {
