@@ -30,7 +30,7 @@ pub use tunnel::Tunnel;
 use answers::{Answers, early_hints};
 use overdue::{Overdue, Wait};
 
-use crate::deadline::{Deadline, Now, earlier};
+use crate::deadline::{Deadline, Now};
 use crate::error::Limit;
 use crate::h1::{self, ResponseHead, Upgrade, Violation};
 use crate::wire::Wire;
@@ -151,12 +151,11 @@ impl<'a> Relay<'a> {
             if let Poll::Ready(result) = work.as_mut().poll(cx) {
                 return Poll::Ready(Ok(result));
             }
-            self.poll_client(cx)?;
-            self.deadline.set(earlier(connect_at, total_at));
-            self.deadline.poll(cx).map(|()| {
-                let connect_ran_out = connect_at.is_some_and(|at| at <= Instant::now());
-                Err(Break::Timeout(if connect_ran_out { Limit::Connect } else { Limit::Total }))
-            })
+            // Nobody reads the request meanwhile, so this is the only look at the client.
+            self.read_ahead(cx)?;
+            let waits = [Limit::Connect, Limit::Total].map(Overdue::Upstream);
+            let look_again = (!self.reads_ahead()).then(|| Instant::now() + UNREAD_CLIENT_CHECK);
+            overdue::poll(self.deadline, cx, &[(connect_at, waits[0]), (total_at, waits[1])], look_again)
         })
         .await
     }
@@ -341,6 +340,11 @@ impl<'a> Relay<'a> {
         if self.sends() && self.request.waits_for() == Side::Source {
             return Ok(());
         }
+        self.read_ahead(cx)
+    }
+
+    /// Reads what the client says next, up to a limit: that is how its end is seen.
+    fn read_ahead(&mut self, cx: &mut Context<'_>) -> Result<(), Break> {
         while self.reads_ahead() {
             if self.request_abandoned {
                 // Nobody waits for the rest of the request, but a client that cannot send it on would not read either.

@@ -27,3 +27,4 @@ mod tls_in;
 mod tunnels;
 mod upgrades;
 mod uploads;
+mod ways_out;

@@ -111,6 +111,16 @@ impl<R: Read> Message<R> {
         Ok(std::mem::take(&mut self.seen))
     }
 
+    /// Exactly so many bytes.
+    pub(crate) fn exactly(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        while self.seen.len() < count {
+            if !self.more()? {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(self.seen.drain(..count).collect())
+    }
+
     fn body(&mut self, head: String, framing: &Framing) -> io::Result<Received> {
         let mut received = Received { head, raw_body: Vec::new(), body: Vec::new(), is_whole: false };
         match framing {

@@ -9,6 +9,7 @@ mod programs;
 mod proxy;
 mod tls;
 mod upstream;
+mod ways;
 
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ pub(crate) use programs::{Nginx, curl, python};
 pub(crate) use proxy::{Proxy, aqueduct, write_private};
 pub(crate) use tls::TlsUpstream;
 pub(crate) use upstream::{Script, Upstream};
+pub(crate) use ways::{TlsFront, http_proxy, socks_proxy};
 
 /// How long a test waits for something that has to happen before it fails. Generous: machines are busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

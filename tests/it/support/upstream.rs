@@ -123,6 +123,24 @@ impl Script {
         self.messages.some()
     }
 
+    /// Exactly so many bytes.
+    pub(crate) fn bytes(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        self.messages.exactly(count)
+    }
+
+    /// Becomes a tunnel to another connection, until either side ends it.
+    pub(crate) fn tunnel(&mut self, mut to: TcpStream) -> io::Result<()> {
+        let (mut near, mut far) = (self.stream.try_clone()?, to.try_clone()?);
+        let back = thread::spawn(move || {
+            let _ = io::copy(&mut far, &mut near);
+            let _ = near.shutdown(Shutdown::Both);
+        });
+        to.write_all(self.messages.unused())?;
+        let _ = io::copy(&mut self.stream, &mut to);
+        let _ = to.shutdown(Shutdown::Both);
+        back.join().map_err(|_| io::Error::other("a panic"))
+    }
+
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(bytes.as_ref())
     }
