@@ -1,7 +1,7 @@
 //! Where a message ends (RFC 9112 section 6.3), and whether its connection goes on (section 9.3).
 
 use super::fields::names_field;
-use super::{Fields, Upgrade, Version, Violation, token};
+use super::{Fields, Version, Violation, token};
 
 /// How the length of a body is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,19 +17,18 @@ pub enum Framing {
 }
 
 /// What the fields of a head say about the message and its connection.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Facts {
     pub(super) framing: Framing,
     pub(super) keep_alive: bool,
     pub(super) expects_continue: bool,
     pub(super) names_fields: bool,
-    pub(super) upgrade: Option<Upgrade>,
 }
 
 impl Facts {
     /// Those of an answer after which the bytes are no longer HTTP.
     pub(super) fn of_tunnel() -> Self {
-        Self { framing: Framing::None, keep_alive: false, expects_continue: false, names_fields: false, upgrade: None }
+        Self { framing: Framing::None, keep_alive: false, expects_continue: false, names_fields: false }
     }
 }
 
@@ -44,11 +43,7 @@ pub(super) fn of_request(fields: &Fields, version: Version) -> Result<Facts, Vio
     // A client of HTTP/1.0 cannot understand an interim answer (RFC 9110 section 10.1.1).
     let has_body = !matches!(framing, Framing::None | Framing::Length(0));
     let expects_continue = found.expects_continue && version == Version::Http11 && has_body;
-    // What would be sent behind a body of the old protocol is not worth finding out. Most requests name no fields.
-    let may_upgrade = found.names_fields && version == Version::Http11 && !has_body;
-    let upgrade = if may_upgrade { Upgrade::asked(fields) } else { None };
-    let keep_alive = found.keep_alive(version);
-    Ok(Facts { framing, keep_alive, expects_continue, names_fields: found.names_fields, upgrade })
+    Ok(Facts { framing, keep_alive: found.keep_alive(version), expects_continue, names_fields: found.names_fields })
 }
 
 pub(super) fn of_response(fields: &Fields, version: Version, status: u16, to_head: bool) -> Result<Facts, Violation> {
@@ -60,7 +55,7 @@ pub(super) fn of_response(fields: &Fields, version: Version, status: u16, to_hea
         stated.unwrap_or(Framing::UntilClose)
     };
     let keep_alive = found.keep_alive(version) && framing != Framing::UntilClose;
-    Ok(Facts { framing, keep_alive, expects_continue: false, names_fields: found.names_fields, upgrade: None })
+    Ok(Facts { framing, keep_alive, expects_continue: false, names_fields: found.names_fields })
 }
 
 /// What one pass over the fields finds.

@@ -98,6 +98,10 @@ impl RequestLine {
 impl RequestHead {
     fn new(line: RequestLine, fields: Fields) -> Result<Self, Violation> {
         let facts = framing::of_request(&fields, line.version)?;
+        let has_body = !matches!(facts.framing, Framing::None | Framing::Length(0));
+        // What would be sent behind a body of the old protocol is not worth finding out. Most requests name no fields.
+        let may_upgrade = facts.names_fields && line.version == Version::Http11 && !has_body;
+        let upgrade = if may_upgrade { Upgrade::asked(&fields) } else { None };
         let head = Self {
             fields,
             version: line.version,
@@ -105,7 +109,7 @@ impl RequestHead {
             keep_alive: facts.keep_alive,
             expects_continue: facts.expects_continue,
             names_fields: facts.names_fields,
-            upgrade: facts.upgrade,
+            upgrade,
             method_end: line.method_end,
             target_end: line.target_end,
         };

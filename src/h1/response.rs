@@ -74,7 +74,7 @@ impl ResponseReader {
         } else {
             framing::of_response(&fields, line.version, line.status, to_head)?
         };
-        Ok(Some((ResponseHead::new(line, fields, &facts), length)))
+        Ok(Some((ResponseHead::new(line, fields, facts), length)))
     }
 }
 
@@ -97,9 +97,9 @@ impl StatusLine {
 }
 
 impl ResponseHead {
-    fn new(line: StatusLine, fields: Fields, facts: &Facts) -> Self {
+    fn new(line: StatusLine, fields: Fields, facts: Facts) -> Self {
         let StatusLine { version, status, end } = line;
-        let &Facts { framing, keep_alive, names_fields, .. } = facts;
+        let Facts { framing, keep_alive, names_fields, .. } = facts;
         Self { fields, version, status, framing, keep_alive, names_fields, line_end: end }
     }
 

@@ -162,8 +162,9 @@ async fn walk(
     exchange.note_request(&relay);
     let (upstream, answer) = answered?;
     if answer.status == 101 {
-        // Boxed: what a tunnel needs must not weigh on every open stream.
-        return Ok(Box::pin(switch::carry(exchange, relay, upstream, answer)).await);
+        let tunnel = switch::tunnel(exchange, relay, upstream, &answer);
+        drop(answer);
+        return Ok(switch::carry(exchange, tunnel).await);
     }
     let mut plan = respond::plan(exchange, &relay, head, worker, &answer);
     drop(answer);

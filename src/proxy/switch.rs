@@ -7,16 +7,25 @@ use super::respond;
 use crate::ending::End;
 use crate::h1::ResponseHead;
 use crate::headers::{self, Said};
-use crate::relay::{Break, Relay};
+use crate::relay::{Break, Relay, Tunnel};
 use crate::wire::Wire;
 
-/// Carries whatever is said after a 101 until both sides have said all. Neither connection is of use after that.
-pub(super) async fn carry(exchange: &mut Exchange, relay: Relay<'_>, upstream: Wire, answer: ResponseHead) -> After {
-    let record = &mut exchange.record;
-    record.answered(answer.status);
+/// Makes one connection of two, and puts the head of the 101 on its way.
+pub(super) fn tunnel<'a>(
+    exchange: &mut Exchange,
+    relay: Relay<'a>,
+    upstream: Wire,
+    answer: &ResponseHead,
+) -> Box<Tunnel<'a>> {
+    exchange.record.answered(answer.status);
     let said = Said { chunked: false, connection: Some("Upgrade") };
-    let mut tunnel = relay.into_tunnel(upstream, |out| headers::write_answer(&answer, said, out));
-    drop(answer);
+    // Boxed: what a tunnel needs must not weigh on every open stream.
+    Box::new(relay.into_tunnel(upstream, |out| headers::write_answer(answer, said, out)))
+}
+
+/// Carries whatever is said after a 101 until both sides have said all. Neither connection is of use after that.
+pub(super) async fn carry(exchange: &mut Exchange, mut tunnel: Box<Tunnel<'_>>) -> After {
+    let record = &mut exchange.record;
     let result = poll_fn(|cx| {
         let polled = tunnel.poll(cx);
         // Noted as it goes: a tunnel that is cut off at the end of the program has no later moment.

@@ -28,3 +28,4 @@ mod tunnels;
 mod upgrades;
 mod uploads;
 mod ways_out;
+mod websockets;

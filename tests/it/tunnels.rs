@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{PATIENCE, Proxy, Script, TlsUpstream, Upstream, eventually, write_private};
+use crate::support::{Authority, PATIENCE, Proxy, Script, TlsUpstream, Upstream, eventually, write_private};
 use crate::upgrades::{ASK, SWITCH, switched, switching};
 
 fn with(upstream: &Upstream, more: &[(&str, Value)]) -> Proxy {
@@ -339,6 +339,32 @@ fn tunnels_go_over_tls_too() {
     assert_eq!(client.finish().until_end().expect("an orderly end"), b" and goodbye");
     assert_eq!(upstream.session().protocol.as_deref(), Some("http/1.1"));
     assert_eq!(ended(&proxy), ("done".into(), 5, 23));
+}
+
+#[test]
+fn tunnels_come_in_over_tls_too() {
+    let upstream = switching(|script| {
+        let heard = script.until_end()?;
+        script.send("you said: ")?;
+        script.send(heard)
+    });
+    let (directory, authority) = (tempfile::tempdir().expect("a directory"), Authority::new());
+    let proxy = with(&upstream, &[("server", json!({"tls": authority.issue().write(directory.path())}))]);
+    let mut client = authority.client(proxy.address());
+    client.send(ASK);
+    assert!(client.head().starts_with("HTTP/1.1 101 "));
+    client.send("all that I have");
+    client.stream_mut().conn.send_close_notify();
+    client.stream_mut().flush().expect("a connection");
+    assert_eq!(client.until_end().expect("an orderly end"), b"you said: all that I have");
+    assert_eq!(ended(&proxy), ("done".into(), 15, 25));
+    // A client that is cut off does not take that for the end.
+    let upstream = switching(Script::until_closed);
+    let server = json!({"tls": authority.issue().write(directory.path())});
+    let proxy = with(&upstream, &[("server", server), ("timeouts", json!({"idle": "300ms"}))]);
+    let mut client = authority.client(proxy.address());
+    client.send(ASK).head();
+    assert!(client.until_end().is_err(), "the cut is visible");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::io;
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Nginx, Proxy, Received, Script, Upstream, aqueduct, eventually, write_private};
+use crate::support::{Client, Proxy, Received, Script, Upstream, aqueduct, eventually, write_private};
 
 pub(crate) const ASK: &str = "GET /a/chat?x=1 HTTP/1.1\r\nHost: p\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 pub(crate) const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
@@ -296,25 +296,21 @@ fn an_upgrade_goes_over_http_1_though_the_route_speaks_http_2() {
 }
 
 #[test]
-fn nginx_in_front_needs_its_usual_block() {
-    let upstream = switching(|script| {
-        let said = script.some()?;
-        script.send(said)?;
+fn an_upgrade_goes_through_a_tunnel_where_there_is_a_proxy() {
+    let way = Upstream::playing(|script| {
+        script.head()?;
+        script.send("HTTP/1.1 200 OK\r\n\r\n")?;
+        script.request()?;
+        script.send(SWITCH)?;
         script.until_closed()
     });
-    let proxy =
-        Proxy::start(&json!({"server": {"base_path": "/byok"}, "routes": {"a": {"target_url": upstream.url()}}}));
-    let block = format!(
-        "location /byok/ {{ proxy_pass http://{}/byok/; proxy_http_version 1.1; proxy_buffering off; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\"; }}",
-        proxy.address()
-    );
-    let nginx = Nginx::start(&block, None);
-    let mut client = Client::connect(nginx.address());
-    client.send(ASK.replacen("/a/", "/byok/a/", 1));
-    assert!(client.head().starts_with("HTTP/1.1 101 "));
-    client.send("hello").hears("hello");
-    drop(client);
-    assert_eq!(proxy.logged(|_| true)["status"], 101);
+    let route = json!({"target_url": "http://origin.example:81", "proxy": way.url()});
+    let proxy = Proxy::start(&json!({"routes": {"a": route}}));
+    let _client = switched(&proxy);
+    // A whole request with its URL would ask the proxy, and not the upstream, to switch.
+    assert_eq!(way.request().line(), "CONNECT origin.example:81 HTTP/1.1");
+    let request = way.request();
+    assert_eq!((request.target(), request.field("upgrade")), ("/chat?x=1", Some("websocket")));
 }
 
 #[test]

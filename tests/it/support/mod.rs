@@ -16,7 +16,7 @@ use std::time::Duration;
 pub(crate) use authority::{Authority, Session, begin_shared_tls, begin_tls};
 pub(crate) use client::Client;
 pub(crate) use message::{Message, Received};
-pub(crate) use programs::{Nginx, curl, python};
+pub(crate) use programs::{Nginx, PythonServer, curl, python, python_with};
 pub(crate) use proxy::{Proxy, aqueduct, write_private};
 pub(crate) use tls::TlsUpstream;
 pub(crate) use upstream::{Script, Upstream};

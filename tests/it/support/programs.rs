@@ -1,6 +1,7 @@
 //! Real programs: they are installed by `scripts/setup`, and a test whose program is missing fails.
 
 use std::fmt::Write;
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,8 +10,20 @@ use tempfile::TempDir;
 
 use super::eventually;
 
-/// A script of `tests/programs`, run by the Python that has the SDKs.
+/// A script of `tests/programs`, run by the Python that has the SDKs, to its end.
 pub(crate) fn python(script: &str, arguments: &[&str]) -> String {
+    python_with(script, arguments, &[])
+}
+
+/// The same, with more in its environment.
+pub(crate) fn python_with(script: &str, arguments: &[&str], environment: &[(&str, &Path)]) -> String {
+    let output = python_command(script, arguments).envs(environment.iter().copied()).output().expect("runs");
+    let said = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "{said}");
+    said
+}
+
+fn python_command(script: &str, arguments: &[&str]) -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = root.join("target/programs/venv/bin/python");
     assert!(python.exists(), "{} is missing: run scripts/setup", python.display());
@@ -19,10 +32,35 @@ pub(crate) fn python(script: &str, arguments: &[&str]) -> String {
     for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
         command.env_remove(name);
     }
-    let output = command.output().expect("runs");
-    let said = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned();
-    assert!(output.status.success(), "{said}");
-    said
+    command
+}
+
+/// A script that serves for as long as this is there. It says where in its first line.
+pub(crate) struct PythonServer {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl PythonServer {
+    pub(crate) fn start(script: &str, arguments: &[&str]) -> Self {
+        let mut command = python_command(script, arguments);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
+        let address = line.trim().parse().unwrap_or_else(|_| panic!("no address: {line}"));
+        Self { child, address }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for PythonServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// Runs curl and gives what it wrote.
@@ -43,6 +81,11 @@ pub(crate) struct Nginx {
 impl Nginx {
     /// An nginx with this inside its `server` block, and a certificate if it is to speak TLS.
     pub(crate) fn start(block: &str, tls: Option<(&str, &str)>) -> Self {
+        Self::start_beside("", block, tls)
+    }
+
+    /// The same, with something beside the `server` block.
+    pub(crate) fn start_beside(beside: &str, block: &str, tls: Option<(&str, &str)>) -> Self {
         let directory = TempDir::new().expect("a directory");
         let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
         let mut listen = format!("listen {address}");
@@ -57,7 +100,7 @@ impl Nginx {
         for path in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
             writeln!(config, "{path}_temp_path {path};").expect("a string");
         }
-        writeln!(config, "server {{ {listen};\n{block}\n}} }}").expect("a string");
+        writeln!(config, "{beside}\nserver {{ {listen};\n{block}\n}} }}").expect("a string");
         let path = directory.path().join("nginx.conf");
         std::fs::write(&path, &config).expect("writes");
         let mut child = Command::new(program())
