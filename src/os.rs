@@ -84,6 +84,24 @@ pub fn local_has_ended(_local: &tokio::net::UnixStream) -> bool {
     false
 }
 
+/// Waits until the other side, which has ended the connection, refuses what was sent to it; gives whether that is what
+/// came. Then nobody has read what was sent to its last byte: a system refuses what arrives behind the close of a
+/// socket, or what lies unread in one that is closed.
+///
+/// Linux tells a reset behind an end (FIN) as a broken pipe. A reset alone is told as one, and proves nothing: a
+/// program that has read everything can also leave in that way.
+#[cfg(target_os = "linux")]
+pub async fn refusal(tcp: &TcpStream) -> bool {
+    let is_told = tcp.ready(tokio::io::Interest::ERROR).await.is_ok();
+    is_told && matches!(tcp.take_error(), Ok(Some(error)) if error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Elsewhere the two cannot be told apart.
+#[cfg(not(target_os = "linux"))]
+pub async fn refusal(_tcp: &TcpStream) -> bool {
+    false
+}
+
 /// Raises the number of files that this process may have open as far as the system lets it, and gives it.
 #[cfg(unix)]
 pub fn raise_file_limit() -> Option<u64> {

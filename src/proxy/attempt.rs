@@ -1,46 +1,56 @@
 //! Getting an answer: on a connection that is there, or on a new one.
 
 use std::cell::Cell;
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use super::exchange::Failure;
 use crate::error::{Error, Kind};
 use crate::h1::ResponseHead;
 use crate::h2;
-use crate::relay::{Break, Relay};
+use crate::relay::{Break, Kept, Relay};
 use crate::upstream::{Key, LOGIN_WANTED, Upstreams};
 use crate::wire::Wire;
 
 /// How often a request is sent again at most. An upstream that refuses it again and again does not want it.
 const MAX_REPEATS: usize = 2;
+/// How long the word may take that a request came too late for its connection: more than any round trip.
+const REFUSAL_WAIT: Duration = Duration::from_millis(500);
 
 /// Sends the request and gives the head of the answer, with the connection on which the rest will come.
 ///
 /// A kept connection may have been closed by the origin at the very moment of its use. Only then is the request sent
 /// again by itself, on a new connection, and only if no byte of an answer has come and either nothing of the request
-/// had gone out or it does no harm to say it twice (RFC 9110 section 9.2.2). A POST that may have been read is not
-/// repeated: somebody might pay twice. An upstream that speaks HTTP/2 can say of a request that it was not looked at
-/// (RFC 9113 section 8.7); that one is sent again whatever it asks for, and on a new connection too.
+/// had gone out, or it does no harm to say it twice (RFC 9110 section 9.2.2), or the origin's system has sent it back
+/// unread. A POST that may have been read is not repeated: somebody might pay twice. An upstream that speaks HTTP/2 can
+/// say of a request that it was not looked at (RFC 9113 section 8.7); that one is sent again whatever it asks for, and
+/// on a new connection too.
 pub(super) async fn answer_head(
     relay: &mut Relay<'_>,
     upstreams: &Upstreams,
     key: &Arc<Key>,
     is_idempotent: bool,
 ) -> Result<(Wire, ResponseHead), Failure> {
-    let mut kept = upstreams.reuse(key, relay.began());
+    let mut reused = upstreams.reuse(key, relay.began(), is_idempotent);
     let mut repeats = 0;
     loop {
-        let may_be_stale = kept.is_some() && is_idempotent;
-        let is_kept = kept.is_some();
-        let mut upstream = match kept.take() {
-            Some(upstream) => upstream,
-            None => connect(relay, upstreams, key).await?,
+        let (mut upstream, rest) = match reused.take() {
+            Some((upstream, rest)) => (upstream, Some(rest)),
+            None => (connect(relay, upstreams, key).await?, None),
         };
         if key.http2 {
             relay.meet(&upstream)?;
         }
-        let may_be_refused = upstream.is_http2();
-        match relay.answer_head(&mut upstream, may_be_stale || may_be_refused).await {
+        let kept = match rest.is_some() {
+            _ if upstream.is_http2() => Kept::UntilAnswer,
+            true if is_idempotent => Kept::UntilAnswer,
+            true => Kept::Shortly,
+            false => Kept::Not,
+        };
+        match relay.answer_head(&mut upstream, kept).await {
             // An upstream proxy that is sent whole requests may answer them itself. Whose an answer is cannot be
             // told, but for the one status that is a matter between it and us alone.
             Ok(answer) if answer.status == LOGIN_WANTED && key.takes_whole_requests() => {
@@ -48,8 +58,12 @@ pub(super) async fn answer_head(
             }
             Ok(answer) => return Ok((upstream, answer)),
             Err(Break::UpstreamClosed(error)) if repeats < MAX_REPEATS => {
-                let is_unprocessed = h2::is_unprocessed(&error);
-                if !(is_kept || is_unprocessed) || !relay.can_repeat(is_idempotent || is_unprocessed) {
+                if let Some(rest) = rest.filter(|_| relay.can_repeat(true)) {
+                    upstreams.was_closed(key, rest);
+                }
+                let is_unread = h2::is_unprocessed(&error)
+                    || (rest.is_some() && !is_idempotent && was_refused(relay, &upstream, &error).await?);
+                if !(rest.is_some() || is_unread) || !relay.can_repeat(is_idempotent || is_unread) {
                     return Err(Break::UpstreamClosed(error).into());
                 }
                 relay.repeat();
@@ -67,5 +81,19 @@ async fn connect(relay: &mut Relay<'_>, upstreams: &Upstreams, key: &Arc<Key>) -
         Ok(connected) => connected.map_err(|error| Failure::Answer(error.into())),
         Err(Break::Timeout(limit)) => Err(Error::new(Kind::UpstreamTimeout(limit)).during(step.get()).into()),
         Err(broken) => Err(broken.into()),
+    }
+}
+
+/// Whether the origin had ended the connection before the request arrived, and its system has sent that back. The word
+/// of it comes a round trip after the request was sent, and is waited for only where it decides.
+async fn was_refused(relay: &mut Relay<'_>, upstream: &Wire, error: &io::Error) -> Result<bool, Break> {
+    if error.kind() != io::ErrorKind::UnexpectedEof || relay.can_repeat(false) || !relay.can_repeat(true) {
+        return Ok(false);
+    }
+    let refusal = Box::pin(timeout(REFUSAL_WAIT, upstream.refusal()));
+    match relay.meanwhile(refusal).await {
+        Ok(refused) => Ok(refused.unwrap_or(false)),
+        Err(Break::Timeout(_)) => Ok(false),
+        Err(broken) => Err(broken),
     }
 }

@@ -88,7 +88,7 @@ pub(super) async fn carry(
     let request_sent = relay.is_request_sent();
     let now = Instant::now();
     if *keep_alive > Duration::ZERO && request_sent && upstream.input.is_empty() {
-        worker.upstreams().keep(key, upstream, now + *keep_alive);
+        worker.upstreams().keep(key, upstream, now, *keep_alive);
     }
     exchange.ended_at = Some(now);
     let after = match (request_sent, *client_stays) {

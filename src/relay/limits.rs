@@ -15,6 +15,18 @@ pub struct Timeouts {
     pub total: Option<Duration>,
 }
 
+/// For how long what is sent of a request is kept, so that it can be sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// Not at all.
+    Not,
+    /// For about as long as it takes to learn that it came too late for its connection. A prompt may be large, and the
+    /// answer to it may take minutes.
+    Shortly,
+    /// Until the answer begins.
+    UntilAnswer,
+}
+
 /// The limits that hold for the client's side of an exchange. `None`: no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientLimits {

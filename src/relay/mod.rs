@@ -23,20 +23,22 @@ use tokio::time::Instant;
 
 pub use breaks::{BadAnswer, Break};
 pub use flow::{Broken, Flow, Side};
-pub use limits::{ClientLimits, Timeouts};
+pub use limits::{ClientLimits, Kept, Timeouts};
 pub use outbox::Outbox;
 pub use tunnel::Tunnel;
 
 use answers::{Answers, early_hints};
 use overdue::{Overdue, Wait};
 
-use crate::deadline::{Deadline, Now};
+use crate::deadline::{Deadline, Now, earlier};
 use crate::error::Limit;
 use crate::h1::{self, ResponseHead, Upgrade, Violation};
 use crate::wire::Wire;
 
 /// How many bytes of a next request are read ahead while this exchange runs. Reading is how a client's end is seen.
 const READ_AHEAD: usize = 16 * 1024;
+/// How long a request is kept that is kept shortly, once it has been sent: [`Kept::Shortly`].
+const SHORTLY: Duration = Duration::from_secs(1);
 /// How often a client is looked at of which so much has been read ahead that its end cannot be read.
 const UNREAD_CLIENT_CHECK: Duration = Duration::from_millis(50);
 
@@ -160,16 +162,16 @@ impl<'a> Relay<'a> {
         .await
     }
 
-    /// Sends the request, and gives the head of the final answer once it has arrived. `keeps_request` says whether
-    /// what is sent is kept meanwhile, so that it can be sent again: see [`Relay::can_repeat`].
+    /// Sends the request, and gives the head of the final answer once it has arrived. `kept` says for how long what is
+    /// sent can be sent again: see [`Relay::can_repeat`].
     ///
     /// # Errors
     /// Whatever breaks the exchange off before that.
-    pub async fn answer_head(&mut self, upstream: &mut Wire, keeps_request: bool) -> Result<ResponseHead, Break> {
+    pub async fn answer_head(&mut self, upstream: &mut Wire, kept: Kept) -> Result<ResponseHead, Break> {
         if std::mem::take(&mut self.continue_is_due) {
             self.interim.extend(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
-        self.request.keep_written(keeps_request);
+        self.request.keep_written(kept != Kept::Not && self.request.is_repeatable());
         let mut answers = Answers::default();
         poll_fn(|cx| {
             let now = &mut std::mem::take(&mut self.first_turn);
@@ -178,6 +180,7 @@ impl<'a> Relay<'a> {
             // Interim answers go out whether they wait or not; nothing else is written before they are.
             let _ = self.poll_interim(cx)?;
             if let Poll::Ready(head) = head {
+                self.request.keep_written(false);
                 return Poll::Ready(Ok(head));
             }
             self.poll_client(cx)?;
@@ -185,7 +188,8 @@ impl<'a> Relay<'a> {
                 Some(limit) if !self.sends() => Some(self.request.waits_since(now) + limit),
                 _ => None,
             };
-            self.poll_overdue(cx, now, (answer_wait, Overdue::Upstream(Limit::FirstByte)))
+            let forget_at = if kept == Kept::Shortly { self.forget_request(now) } else { None };
+            self.poll_overdue(cx, now, (answer_wait, Overdue::Upstream(Limit::FirstByte)), forget_at)
         })
         .await
     }
@@ -205,7 +209,6 @@ impl<'a> Relay<'a> {
     }
 
     async fn carry_body(&mut self, upstream: &mut Wire, answer: &mut Flow) -> Result<(), Break> {
-        self.request.keep_written(false);
         // A fault in what has arrived is found again below, when what came before it has been delivered.
         let _ = answer.preload(upstream);
         poll_fn(|cx| {
@@ -222,7 +225,7 @@ impl<'a> Relay<'a> {
                 Side::Sink => (self.client_limits.write_timeout, Overdue::ClientReads),
             };
             let answer_wait = limit.map(|limit| answer.waits_since(now) + limit);
-            self.poll_overdue(cx, now, (answer_wait, overdue))
+            self.poll_overdue(cx, now, (answer_wait, overdue), None)
         })
         .await
     }
@@ -331,6 +334,19 @@ impl<'a> Relay<'a> {
         }
     }
 
+    /// Forgets the request if it has been kept for long enough, or says when it will have been.
+    fn forget_request(&mut self, now: &mut Now) -> Option<Instant> {
+        if self.sends() {
+            return None;
+        }
+        let at = self.request.waits_since(now) + SHORTLY;
+        if at > now.get() {
+            return Some(at);
+        }
+        self.request.keep_written(false);
+        None
+    }
+
     fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Break>> {
         self.interim.poll_write(cx, self.client).map_err(|_| Break::ClientGone)
     }
@@ -363,11 +379,17 @@ impl<'a> Relay<'a> {
         self.request_abandoned || self.client.input.len() < READ_AHEAD
     }
 
-    /// Pending until a limit has run out, then the error that names it.
-    fn poll_overdue<T>(&mut self, cx: &mut Context<'_>, now: &mut Now, answer: Wait) -> Poll<Result<T, Break>> {
+    /// Pending until a limit has run out, then the error that names it. At `look_again` the task is woken.
+    fn poll_overdue<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: &mut Now,
+        answer: Wait,
+        look_again: Option<Instant>,
+    ) -> Poll<Result<T, Break>> {
         let waits = [(self.total_at, Overdue::Upstream(Limit::Total)), self.request_wait(now), answer];
-        let look_again = (!self.reads_ahead()).then(|| now.get() + UNREAD_CLIENT_CHECK);
-        overdue::poll(self.deadline, cx, &waits, look_again)
+        let client_at = (!self.reads_ahead()).then(|| now.get() + UNREAD_CLIENT_CHECK);
+        overdue::poll(self.deadline, cx, &waits, earlier(look_again, client_at))
     }
 
     /// Until when the request may stand still.

@@ -2,6 +2,7 @@
 
 mod dial;
 mod error;
+mod habit;
 mod http_connect;
 mod key;
 mod no_proxy;
@@ -58,12 +59,22 @@ impl Upstreams {
         Self { pool, shared, drain, resolver: Resolver::default(), filled: Notify::new() }
     }
 
-    /// A connection that was used before and still is good, the most recent first; a stream of one where they are
-    /// shared.
+    /// A connection that was used before and still is good, the most recent first, with the time that it has been
+    /// idle; a stream of one where they are shared. One that may be about to be closed is only given out for a request
+    /// that is `repeatable`.
     #[must_use]
-    pub fn reuse(&self, key: &Key, now: Instant) -> Option<Wire> {
+    pub fn reuse(&self, key: &Key, now: Instant, repeatable: bool) -> Option<(Wire, Duration)> {
         let shared = if key.http2 { self.shared.open(key) } else { None };
-        shared.or_else(|| self.pool.borrow_mut().take(key, now))
+        let shared = shared.map(|stream| (stream, Duration::ZERO));
+        shared.or_else(|| self.pool.borrow_mut().take(key, now, repeatable))
+    }
+
+    /// Notes that a connection which had been idle for so long turned out to be closed when it was used.
+    pub fn was_closed(&self, key: &Key, rest: Duration) {
+        // Streams of a shared connection begin whenever they are wanted: they have no rest.
+        if rest > Duration::ZERO {
+            self.pool.borrow_mut().was_closed(key, rest);
+        }
     }
 
     /// Makes a connection, or waits for one that is being made and can be shared. It has no time limit of its own:
@@ -81,15 +92,15 @@ impl Upstreams {
         }
     }
 
-    /// Keeps a connection on which nothing is under way, until then.
-    pub fn keep(&self, key: &Arc<Key>, wire: Wire, until: Instant) {
+    /// Keeps a connection on which nothing is under way any more, for so long.
+    pub fn keep(&self, key: &Arc<Key>, wire: Wire, now: Instant, limit: Duration) {
         if wire.is_http2() {
             // A stream serves once; its connection is kept by those who share it.
             return;
         }
         let mut pool = self.pool.borrow_mut();
         let was_empty = pool.is_empty();
-        pool.put(key, wire, until);
+        pool.put(key, wire, now, now + limit);
         if was_empty {
             self.filled.notify_one();
         }

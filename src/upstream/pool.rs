@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Key;
+use super::habit::Habit;
 use super::key::Taken;
 use crate::h1::{Fields, list};
 use crate::wire::Wire;
@@ -23,56 +24,94 @@ const MARGIN: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 pub(super) struct Pool {
-    idle: HashMap<Arc<Key>, Vec<Idle>, BuildHasherDefault<Taken>>,
+    places: HashMap<Arc<Key>, Place, BuildHasherDefault<Taken>>,
     len: usize,
+}
+
+/// The idle connections to one place, the latest last, and what is known of their closing.
+#[derive(Default)]
+struct Place {
+    idle: Vec<Idle>,
+    habit: Habit,
 }
 
 struct Idle {
     wire: Wire,
+    since: Instant,
     until: Instant,
 }
 
-impl Idle {
-    fn is_good(&self, now: Instant) -> bool {
-        now < self.until && self.wire.is_quiet()
+impl Place {
+    /// Whether a connection is still good; if it was closed, that is noted.
+    fn is_good(habit: &mut Habit, idle: &Idle, now: Instant) -> bool {
+        let rest = now.saturating_duration_since(idle.since);
+        let is_quiet = idle.wire.is_quiet();
+        if is_quiet {
+            habit.was_open(rest);
+        } else {
+            habit.was_closed(rest);
+        }
+        is_quiet && now < idle.until
     }
 }
 
 impl Pool {
-    /// The most recently used good connection. Its path through the network is the warmest, and the others grow old
-    /// and go.
-    pub(super) fn take(&mut self, key: &Key, now: Instant) -> Option<Wire> {
-        let idle = self.idle.get_mut(key)?;
-        while let Some(last) = idle.pop() {
+    /// The most recently used good connection, and how long it has been idle. Its path through the network is the
+    /// warmest, and the others grow old and go. One that may be about to be closed is not given out unless the request
+    /// is `repeatable`.
+    pub(super) fn take(&mut self, key: &Key, now: Instant, repeatable: bool) -> Option<(Wire, Duration)> {
+        let Place { idle, habit } = self.places.get_mut(key)?;
+        while let Some(last) = idle.last() {
+            let is_good = Place::is_good(habit, last, now);
+            let rest = now.saturating_duration_since(last.since);
+            if is_good && !repeatable && habit.is_risky(rest) {
+                // The oldest shows whether there still is reason to fear that.
+                if let Some(oldest) = idle.first() {
+                    Place::is_good(habit, oldest, now);
+                }
+                if habit.is_risky(rest) {
+                    return None;
+                }
+            }
             self.len -= 1;
-            if last.is_good(now) {
-                return Some(last.wire);
+            let wire = idle.pop()?.wire;
+            if is_good {
+                return Some((wire, rest));
             }
         }
         None
     }
 
-    pub(super) fn put(&mut self, key: &Arc<Key>, wire: Wire, until: Instant) {
+    pub(super) fn put(&mut self, key: &Arc<Key>, wire: Wire, since: Instant, until: Instant) {
         if self.len >= MAX_IN_ALL {
             return;
         }
-        let idle = self.idle.entry(Arc::clone(key)).or_default();
+        let idle = &mut self.places.entry(Arc::clone(key)).or_default().idle;
         if idle.len() < MAX_PER_KEY {
-            idle.push(Idle { wire, until });
+            idle.push(Idle { wire, since, until });
             self.len += 1;
         }
     }
 
+    /// Notes that a connection which had been idle for so long turned out to be closed when it was used.
+    pub(super) fn was_closed(&mut self, key: &Key, rest: Duration) {
+        if let Some(place) = self.places.get_mut(key) {
+            place.habit.was_closed(rest);
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.idle.is_empty()
+        self.places.is_empty()
     }
 
     pub(super) fn sweep(&mut self, now: Instant) {
-        self.idle.retain(|_, idle| {
-            idle.retain(|idle| idle.is_good(now));
-            !idle.is_empty()
+        // Clients choose the places of universal routes: not everything can be known of all of them.
+        let keeps_habits = self.places.len() <= MAX_IN_ALL;
+        self.places.retain(|_, Place { idle, habit }| {
+            idle.retain(|idle| Place::is_good(habit, idle, now));
+            !idle.is_empty() || (keeps_habits && habit.is_known())
         });
-        self.len = self.idle.values().map(Vec::len).sum();
+        self.len = self.places.values().map(|place| place.idle.len()).sum();
     }
 }
 
@@ -115,15 +154,15 @@ mod tests {
         let (first, _far1) = pair(&listener).await;
         let (mut second, mut far2) = pair(&listener).await;
         second.write_all(b"2").await.expect("writes");
-        pool.put(&key("a"), first, until);
-        pool.put(&key("a"), second, until);
-        assert!(pool.take(&key("b"), now).is_none());
-        let mut taken = pool.take(&key("a"), now).expect("there");
+        pool.put(&key("a"), first, now, until);
+        pool.put(&key("a"), second, now, until);
+        assert!(pool.take(&key("b"), now, true).is_none());
+        let (mut taken, _) = pool.take(&key("a"), now, true).expect("there");
         taken.write_all(b"!").await.expect("writes");
         let mut seen = [0; 2];
         tokio::io::AsyncReadExt::read_exact(&mut far2, &mut seen).await.expect("reads");
         assert_eq!(&seen, b"2!");
-        assert!(pool.take(&key("a"), now).is_some() && pool.take(&key("a"), now).is_none());
+        assert!(pool.take(&key("a"), now, true).is_some() && pool.take(&key("a"), now, true).is_none());
     }
 
     #[tokio::test]
@@ -140,11 +179,38 @@ mod tests {
             while wire.is_quiet() && until > now {
                 tokio::task::yield_now().await;
             }
-            pool.put(&key("a"), wire, until);
+            pool.put(&key("a"), wire, now, until);
         }
-        assert!(pool.take(&key("a"), now).is_none());
+        assert!(pool.take(&key("a"), now, true).is_none());
         pool.sweep(now);
-        assert!(pool.is_empty());
+        assert_eq!(pool.len, 0);
+    }
+
+    #[tokio::test]
+    async fn what_may_be_about_to_be_closed_is_given_out_for_what_can_be_repeated() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let (mut pool, now) = (Pool::default(), Instant::now());
+        let after = |seconds| now + Duration::from_secs(seconds);
+        let (wire, _far) = pair(&listener).await;
+        pool.put(&key("a"), wire, now, now + LIMIT);
+        pool.was_closed(&key("a"), Duration::from_secs(4));
+        assert!(pool.take(&key("a"), after(3), false).is_none());
+        let (wire, rest) = pool.take(&key("a"), after(3), true).expect("still there");
+        assert_eq!(rest.as_secs(), 3);
+        pool.put(&key("a"), wire, now, now + LIMIT);
+        assert!(pool.take(&key("a"), after(2), false).is_some());
+    }
+
+    #[tokio::test]
+    async fn the_oldest_shows_that_there_is_nothing_to_fear() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let (mut pool, now) = (Pool::default(), Instant::now());
+        let after = |seconds| now + Duration::from_secs(seconds);
+        let ((oldest, _far1), (latest, _far2)) = (pair(&listener).await, pair(&listener).await);
+        pool.put(&key("a"), oldest, now, now + LIMIT);
+        pool.put(&key("a"), latest, after(6), now + LIMIT);
+        pool.was_closed(&key("a"), Duration::from_secs(4));
+        assert!(pool.take(&key("a"), after(9), false).is_some());
     }
 
     #[test]

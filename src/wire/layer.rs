@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 use tokio_rustls::TlsStream;
@@ -28,6 +29,11 @@ pub trait Layer: AsyncRead + AsyncWrite + Unpin {
     /// Lets the stream end in such a way that the other side cannot take what it has got for the whole.
     fn end_visibly(&mut self);
 
+    /// The connection of the system's that it has to itself, if it has one.
+    fn tcp(&self) -> Option<&TcpStream> {
+        None
+    }
+
     /// Whether it is one stream of an HTTP/2 connection, made for one exchange.
     fn is_http2(&self) -> bool {
         false
@@ -50,6 +56,10 @@ impl Layer for TlsStream<Wire> {
 
     fn end_visibly(&mut self) {
         self.get_mut().0.set_end_would_lie(true);
+    }
+
+    fn tcp(&self) -> Option<&TcpStream> {
+        self.get_ref().0.tcp()
     }
 }
 

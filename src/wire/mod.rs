@@ -155,6 +155,24 @@ impl Wire {
         }
     }
 
+    /// Waits until the other side, which has ended the connection, refuses what was sent to it, and gives whether it
+    /// did: see [`os::refusal`].
+    pub async fn refusal(&self) -> bool {
+        match self.tcp() {
+            Some(tcp) => os::refusal(tcp).await,
+            None => false,
+        }
+    }
+
+    /// The connection of the system's that this has to itself, if it has one.
+    fn tcp(&self) -> Option<&TcpStream> {
+        match &self.stream {
+            Stream::Tcp(tcp) => Some(tcp),
+            Stream::Tls(tls) => Some(tls.get_ref().0),
+            Stream::Layered(layer) => layer.tcp(),
+        }
+    }
+
     /// Whether this is one stream of an HTTP/2 connection, made for one exchange.
     #[must_use]
     pub fn is_http2(&self) -> bool {

@@ -19,6 +19,7 @@ mod oracle;
 mod programs;
 mod reloading;
 mod request_heads;
+mod reuse;
 mod routing;
 mod streaming;
 mod time_limits;

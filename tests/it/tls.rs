@@ -11,7 +11,7 @@ use std::thread;
 
 use aqueduct::deadline::Deadline;
 use aqueduct::h1::{Limits, RequestReader};
-use aqueduct::relay::{ClientLimits, Flow, Nature, Outbox, Relay, Timeouts};
+use aqueduct::relay::{ClientLimits, Flow, Kept, Nature, Outbox, Relay, Timeouts};
 use aqueduct::wire::{Stream, Wire};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
@@ -199,7 +199,7 @@ async fn the_last_bytes_of_an_upload_leave_the_session() {
     let limits = ClientLimits { body_timeout: None, write_timeout: None, max_body: None };
     let flow = Flow::new(Outbox::new(request), body);
     let mut relay = Relay::new(&mut client, &mut deadline, flow, nature, timeouts, limits);
-    let mut answer = pin!(relay.answer_head(&mut upstream, false));
+    let mut answer = pin!(relay.answer_head(&mut upstream, Kept::Not));
     poll_fn(|cx| {
         assert!(answer.as_mut().poll(cx).is_pending(), "nobody has read the request");
         Poll::Ready(())
