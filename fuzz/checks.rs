@@ -1,6 +1,7 @@
 //! What has to hold for any bytes. The fuzz targets look for bytes for which it does not; the ordinary tests hold it
 //! against the corpus and against random bytes.
 
+use aqueduct::accept::ProxyHeader;
 use aqueduct::h1::{
     Body, Framing, Limits, RequestHead, RequestReader, ResponseReader, Step, Trailers, Upgrade, Violation, list, token,
 };
@@ -105,6 +106,20 @@ pub fn target(data: &[u8]) {
         let text = String::from_utf8_lossy(&forward.target).replace('\\', "/");
         let path = text.split('?').next().unwrap_or_default();
         assert!(!path.split('/').any(|segment| matches!(segment.split(';').next(), Some("." | ".."))), "{path}");
+    }
+}
+
+/// A header of the PROXY protocol is found in its own bytes, however they arrive, and refused as soon as it is none.
+pub fn proxy_header(data: &[u8]) {
+    let whole = ProxyHeader::read(data);
+    let first = (0..data.len()).map(|end| ProxyHeader::read(&data[..end])).find(|read| *read != Ok(None));
+    if let Some(first) = first {
+        assert_eq!(first, whole, "what comes later changes nothing");
+    }
+    if let Ok(Some(header)) = whole {
+        assert!(header.length <= data.len());
+        assert_eq!(ProxyHeader::read(&data[..header.length]), whole);
+        assert_eq!(ProxyHeader::read(&data[..header.length - 1]), Ok(None));
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Client {
     pub peer: Peer,
     /// When it became idle, if somebody has just asked the clock.
     pub rests_since: Option<Instant>,
+    /// Whether it has not asked for anything yet.
+    is_new: bool,
     pub(super) ticket: Ticket,
     /// A stream sits in the seat of its connection.
     pub(super) seat: Option<Seat>,
@@ -51,13 +53,13 @@ impl Client {
     /// A client whose first request is awaited.
     #[must_use]
     pub fn new(wire: Wire, peer: Peer, ticket: Ticket, seat: Seat) -> Self {
-        Self { wire, deadline: Deadline::default(), peer, rests_since: None, ticket, seat: Some(seat) }
+        Self { wire, deadline: Deadline::default(), peer, rests_since: None, is_new: true, ticket, seat: Some(seat) }
     }
 
     /// One stream of a client that speaks HTTP/2.
     #[must_use]
     pub fn of_stream(wire: Wire, peer: Peer, ticket: Ticket) -> Self {
-        Self { wire, deadline: Deadline::default(), peer, rests_since: None, ticket, seat: None }
+        Self { wire, deadline: Deadline::default(), peer, rests_since: None, is_new: true, ticket, seat: None }
     }
 
     /// Whether what has arrived is the preface of HTTP/2 (RFC 9113 section 3.4): a client may begin with it where it
@@ -80,7 +82,7 @@ impl Client {
     pub async fn next_request(&mut self, limits: &Limits) -> Result<RequestHead, NoRequest> {
         let mut reader = RequestReader::default();
         let (mut waiting_since, mut head_since) = (self.rests_since.take(), None);
-        let mut has_begun = false;
+        let (mut has_begun, is_new) = (false, std::mem::take(&mut self.is_new));
         let head = poll_fn(|cx| {
             loop {
                 if !self.wire.input.is_empty() {
@@ -98,7 +100,8 @@ impl Client {
                 match self.wire.poll_fill(cx) {
                     Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(NoRequest::Over)),
                     Poll::Ready(Ok(_)) => continue,
-                    Poll::Pending if !has_begun && self.ticket.phase() > Phase::Serving => {
+                    // Who has just come in is about to ask: the end of the program grants a moment for that.
+                    Poll::Pending if !has_begun && !is_new && self.ticket.phase() > Phase::Serving => {
                         return Poll::Ready(Err(NoRequest::Over));
                     }
                     Poll::Pending => {}

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::arrival::{Arrival, prepared};
 use super::tls::Tls;
-use super::{Client, Seat};
+use super::{BadHeader, Client, ProxyHeader, Seat, Trusted};
 use crate::drain::Ticket;
 use crate::peer::Peer;
 use crate::wire::{Stream, Wire};
@@ -16,6 +16,10 @@ use crate::wire::{Stream, Wire};
 /// How clients are received. It holds for those who come while it is in force; for them it holds to the end.
 #[derive(Debug, Clone, Default)]
 pub struct Greeting {
+    /// Whether each begins by saying for whom it speaks, in the words of the PROXY protocol.
+    pub proxy_protocol: bool,
+    /// Whose word is taken for that.
+    pub trusted: Trusted,
     /// How TLS is spoken, if it is.
     pub tls: Option<Arc<Tls>>,
     /// How long all of it may take. `None`: no limit.
@@ -37,6 +41,10 @@ pub enum NoGreeting {
     Gone,
     /// It did not get done in time.
     TooSlow,
+    /// It is not one of those who may say for whom they speak, and nobody else may come in.
+    NotTrusted,
+    /// It does not say for whom it speaks.
+    NoHeader(BadHeader),
     /// What it sent is no TLS, or none that we accept. It has been told so, and should be able to hear it.
     Tls(io::Error, Box<Client>),
 }
@@ -52,8 +60,11 @@ impl Arrival {
         seat: Seat,
         greeting: &Greeting,
     ) -> Result<(Client, Protocol), NoGreeting> {
-        if greeting.tls.is_none() {
-            let peer = self.peer();
+        let peer = self.peer();
+        if greeting.proxy_protocol && !greeting.trusted.contains(peer) {
+            return Err(NoGreeting::NotTrusted);
+        }
+        if !greeting.proxy_protocol && greeting.tls.is_none() {
             return Ok((Client::new(self.into_wire(), peer, ticket, seat), Protocol::Http1));
         }
         // Nobody has asked for anything yet, so nothing is lost if an end comes.
@@ -64,7 +75,7 @@ impl Arrival {
             Some(limit) => timeout(limit, steps).await.map_err(|_| NoGreeting::TooSlow)?,
             None => steps.await,
         };
-        match done {
+        match done? {
             Done::Agreed(wire, peer, protocol) => Ok((Client::new(wire, peer, ticket, seat), protocol)),
             Done::Broken(error, ..) if is_departure(&error) => Err(NoGreeting::Gone),
             Done::Broken(error, wire, peer) => {
@@ -73,32 +84,48 @@ impl Arrival {
         }
     }
 
-    async fn steps(self, greeting: &Greeting) -> Done {
-        let peer = self.peer();
-        let Some(tls) = &greeting.tls else { return Done::Agreed(self.into_wire(), peer, Protocol::Http1) };
-        match self {
-            Self::Tcp(tcp, _) => match tls.accept(prepared(tcp)).await {
-                Ok((tls, protocol)) => Done::Agreed(Wire::new(Stream::Tls(Box::new(tls))), peer, protocol),
-                Err((error, tcp)) => Done::Broken(error, Wire::new(Stream::Tcp(tcp)), peer),
-            },
-            #[cfg(unix)]
-            Self::Local(_) => begin_tls(tls, self.into_wire(), peer).await,
-        }
+    async fn steps(self, greeting: &Greeting) -> Result<Done, NoGreeting> {
+        let mut peer = self.peer();
+        let wire = match (self, &greeting.tls) {
+            (Self::Tcp(tcp, _), Some(tls)) if !greeting.proxy_protocol => {
+                return Ok(match tls.accept(prepared(tcp)).await {
+                    Ok((tls, protocol)) => Done::Agreed(Wire::new(Stream::Tls(Box::new(tls))), peer, protocol),
+                    Err((error, tcp)) => Done::Broken(error, Wire::new(Stream::Tcp(tcp)), peer),
+                });
+            }
+            (arrival, _) => {
+                let mut wire = arrival.into_wire();
+                if greeting.proxy_protocol {
+                    peer = proxy_header(&mut wire).await?.unwrap_or(peer);
+                }
+                wire
+            }
+        };
+        let Some(tls) = &greeting.tls else { return Ok(Done::Agreed(wire, peer, Protocol::Http1)) };
+        Ok(match tls.accept(wire).await {
+            Ok((tls, protocol)) => Done::Agreed(Wire::new(Stream::Layered(Box::new(tls))), peer, protocol),
+            Err((error, wire)) => Done::Broken(error, wire, peer),
+        })
     }
 }
 
-/// TLS over what is no bare connection.
-async fn begin_tls(tls: &Tls, wire: Wire, peer: Peer) -> Done {
-    match tls.accept(wire).await {
-        Ok((tls, protocol)) => Done::Agreed(Wire::new(Stream::Layered(Box::new(tls))), peer, protocol),
-        Err((error, wire)) => Done::Broken(error, wire, peer),
-    }
-}
-
-/// What came of it.
+/// What came of the steps.
 enum Done {
     Agreed(Wire, Peer, Protocol),
     Broken(io::Error, Wire, Peer),
+}
+
+/// Reads for whom the other side speaks, if for somebody else. What comes behind that is left in the input.
+async fn proxy_header(wire: &mut Wire) -> Result<Option<Peer>, NoGreeting> {
+    loop {
+        if let Some(header) = ProxyHeader::read(wire.input.filled()).map_err(NoGreeting::NoHeader)? {
+            wire.input.consume(header.length);
+            return Ok(header.peer);
+        }
+        if !matches!(wire.fill().await, Ok(1..)) {
+            return Err(NoGreeting::Gone);
+        }
+    }
 }
 
 /// Whether an error only says that the client is no longer there, as when somebody looks whether a port is open.

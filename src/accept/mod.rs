@@ -7,8 +7,10 @@ mod greet;
 mod listen;
 mod local;
 mod place;
+mod proxy_header;
 mod streams;
 pub mod tls;
+mod trusted;
 
 pub use arrival::{Arrival, Door, Handed, Listener};
 pub use client::{Client, NoRequest};
@@ -17,7 +19,9 @@ pub use greet::{Greeting, NoGreeting, Protocol};
 pub use listen::{BindError, bind};
 pub use local::{SocketFile, bind_local};
 pub use place::{BadPlace, Place};
+pub use proxy_header::{BadHeader, OWN_HEADER, ProxyHeader};
 pub use streams::Streams;
+pub use trusted::Trusted;
 
 use std::time::Duration;
 

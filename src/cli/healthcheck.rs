@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{AlertDescription, ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 
 use super::{Caller, line, print, print_error, print_refusal};
-use crate::accept::Place;
+use crate::accept::{OWN_HEADER, Place};
 use crate::config::Snapshot;
 use crate::h1::{Limits, ResponseReader};
 use crate::text::Tell;
@@ -53,6 +53,9 @@ pub(super) fn healthcheck(caller: &Caller<'_>) -> ExitCode {
 fn ask(snapshot: &Snapshot) -> io::Result<u16> {
     let place = snapshot.listen.places.first().ok_or(io::ErrorKind::NotFound)?;
     let mut stream = connect(place)?;
+    if snapshot.greeting.proxy_protocol {
+        stream.write_all(OWN_HEADER)?;
+    }
     if snapshot.greeting.tls.is_some() {
         stream = Box::new(StreamOwned::new(begin_tls().map_err(io::Error::other)?, stream));
     }

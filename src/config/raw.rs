@@ -114,6 +114,18 @@ pub struct Server {
     ///
     /// 基础路径前缀，用于部署在其他服务器之后。`null` 或 `""` 表示无。
     pub base_path: Option<String>,
+    /// Whether every connection begins with a header of the PROXY protocol (version 1 or 2), as HAProxy, nginx and load
+    /// balancers send it. It is accepted from `trusted_proxies` only; nobody else can connect.
+    ///
+    /// 每个连接是否以 PROXY 协议头（v1 或 v2）开始，HAProxy、nginx 和负载均衡器可以发送它。只接受来自 `trusted_proxies` 的连接，
+    /// 其余一律断开。
+    pub proxy_protocol: bool,
+    /// The proxies in front that are believed when they say who the client is, by the PROXY protocol or by
+    /// `X-Forwarded-For`: addresses, networks (`"10.0.0.0/8"`), or `"unix:"` for Unix sockets. Only the log uses it.
+    ///
+    /// 前置代理的地址: 相信它们通过 PROXY 协议或 `X-Forwarded-For` 说明的客户端地址。可写地址、网段 (`"10.0.0.0/8"`)，
+    /// 或用 `"unix:"` 表示 Unix 套接字。仅用于日志。
+    pub trusted_proxies: Vec<String>,
     /// TLS on every listener. Without it HTTP is spoken in the clear.
     ///
     /// 在所有监听地址上启用 TLS。省略时使用明文 HTTP。
@@ -325,6 +337,8 @@ impl Default for Server {
             language: None,
             reload_interval: -1.0,
             base_path: None,
+            proxy_protocol: false,
+            trusted_proxies: Vec::new(),
             tls: None,
             workers: None,
             shutdown_timeout: Time(Duration::from_secs(30)),

@@ -45,7 +45,7 @@ impl Fields {
     }
 
     /// The values of every field of this name, in any case.
-    pub fn values<'a, const N: usize>(&'a self, name: &'a [u8; N]) -> impl Iterator<Item = &'a [u8]> + 'a {
+    pub fn values<'a, const N: usize>(&'a self, name: &'a [u8; N]) -> impl DoubleEndedIterator<Item = &'a [u8]> + 'a {
         self.iter().filter(move |field| field.is(name)).map(|field| field.value())
     }
 
@@ -296,7 +296,7 @@ pub fn names_field(option: &[u8]) -> bool {
 }
 
 /// The members of a comma-separated list (RFC 9110 section 5.6.1), empty ones left out.
-pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub fn list(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
 }
 

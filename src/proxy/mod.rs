@@ -19,12 +19,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-use crate::accept::{Arrival, Client, NoGreeting, NoRequest, Protocol, Seat, Streams};
+use crate::accept::{Arrival, BadHeader, Client, NoGreeting, NoRequest, Protocol, Seat, Streams};
 use crate::config::{Live, Snapshot};
 use crate::drain::{Drain, Ticket};
 use crate::ending::End;
 use crate::error::{Error, Kind};
 use crate::h1::RequestHead;
+use crate::peer::Peer;
 use crate::record::{Id, Log, Record};
 use crate::text::Unmet;
 use crate::upstream::Upstreams;
@@ -71,9 +72,9 @@ impl Worker {
         &self.drain
     }
 
-    fn record(&self, snapshot: &Snapshot, client: &Client, began: Instant) -> Record {
+    fn record(&self, snapshot: &Snapshot, peer: Peer, began: Instant) -> Record {
         let number = self.exchanges.replace(self.exchanges.get() + 1);
-        Record::open(&self.log, snapshot.log, Id::new(self.number, number), client.peer, began)
+        Record::open(&self.log, snapshot.log, Id::new(self.number, number), peer, began)
     }
 }
 
@@ -131,7 +132,7 @@ async fn serve_requests(mut client: Client, worker: &Worker) -> Option<Client> {
 async fn handle(client: &mut Client, head: &mut RequestHead, worker: &Worker) -> After {
     let began = Instant::now();
     let snapshot = worker.snapshot();
-    let record = worker.record(&snapshot, client, began);
+    let record = worker.record(&snapshot, asker(&snapshot, client, head), began);
     let mut exchange = Exchange::new(snapshot, record, began, head);
     let after = match walk(&mut exchange, client, head, worker).await {
         Ok(after) => after,
@@ -140,6 +141,15 @@ async fn handle(client: &mut Client, head: &mut RequestHead, worker: &Worker) ->
     };
     client.rests_since = exchange.ended_at;
     after
+}
+
+/// Who asks, as the log names it.
+fn asker(snapshot: &Snapshot, client: &Client, head: &RequestHead) -> Peer {
+    let trusted = &snapshot.greeting.trusted;
+    if trusted.is_empty() || snapshot.log.is_none() {
+        return client.peer;
+    }
+    trusted.client(client.peer, head.fields.values(b"x-forwarded-for"))
 }
 
 /// The way of a request. Between the second and the third line there will be `admit`, between the third and the
@@ -174,7 +184,7 @@ async fn walk(
 /// Answers what is no request.
 async fn refuse(client: &mut Client, worker: &Worker, error: Error) -> After {
     let snapshot = worker.snapshot();
-    let mut record = worker.record(&snapshot, client, Instant::now());
+    let mut record = worker.record(&snapshot, client.peer, Instant::now());
     reply::refusal(&mut record, client, &error).await
 }
 
@@ -182,19 +192,21 @@ async fn refuse(client: &mut Client, worker: &Worker, error: Error) -> After {
 async fn greet(arrival: Arrival, ticket: Ticket, seat: Seat, worker: &Worker) -> Option<(Client, Protocol)> {
     let snapshot = worker.snapshot();
     let peer = arrival.peer();
-    match arrival.greet(ticket, seat, &snapshot.greeting).await {
-        Ok(greeted) => Some(greeted),
-        Err(NoGreeting::Gone) => None,
-        Err(NoGreeting::TooSlow) => {
-            worker.log.unmet(peer, Unmet::TooSlow, snapshot.lang);
-            None
-        }
+    let why = match arrival.greet(ticket, seat, &snapshot.greeting).await {
+        Ok(greeted) => return Some(greeted),
+        Err(NoGreeting::Gone) => return None,
         Err(NoGreeting::Tls(error, mut client)) => {
             worker.log.unmet(peer, Unmet::Tls(error.to_string()), snapshot.lang);
             client.linger().await;
-            None
+            return None;
         }
-    }
+        Err(NoGreeting::TooSlow) => Unmet::TooSlow,
+        Err(NoGreeting::NotTrusted) => Unmet::NotTrusted,
+        Err(NoGreeting::NoHeader(BadHeader::Missing)) => Unmet::NoHeader,
+        Err(NoGreeting::NoHeader(BadHeader::Malformed | BadHeader::TooLong)) => Unmet::BadHeader,
+    };
+    worker.log.unmet(peer, why, snapshot.lang);
+    None
 }
 
 /// Tells a client for whom there is no room to come back later.

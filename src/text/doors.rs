@@ -19,6 +19,10 @@ pub enum DoorProblem {
     RepeatedPlace,
     /// `host` or `port` beside `listen`.
     UnusedHost,
+    /// Neither an address nor a network.
+    BadNetwork,
+    /// The PROXY protocol, and nobody from whom it is accepted.
+    NobodyTrusted,
     /// TLS without a certificate or without a key.
     IncompleteTls,
     /// Certificates that cannot be used; what the library says of them.
@@ -54,6 +58,12 @@ impl DoorProblem {
             Self::NoPlace => f.write_str("the list is empty: name an address to listen on, or leave the field out"),
             Self::RepeatedPlace => f.write_str("this address stands in the list already"),
             Self::UnusedHost => f.write_str("'listen' is used instead of 'host' and 'port'"),
+            Self::BadNetwork => f.write_str(
+                "expected an address, a network such as \"10.0.0.0/8\", or \"unix:\" for Unix sockets",
+            ),
+            Self::NobodyTrusted => f.write_str(
+                "nobody could connect: name those who may send the PROXY protocol in 'trusted_proxies'",
+            ),
             Self::IncompleteTls => f.write_str("TLS needs both 'cert' and 'key'"),
             Self::BadCertificate(why) => write!(f, "no certificate in PEM form that can be used: {why}"),
             Self::BadKey => f.write_str(
@@ -74,6 +84,10 @@ impl DoorProblem {
             Self::NoPlace => f.write_str("列表为空: 请至少写一个监听地址，或省略此字段"),
             Self::RepeatedPlace => f.write_str("该地址在列表中重复"),
             Self::UnusedHost => f.write_str("已配置 'listen'，'host' 和 'port' 不起作用"),
+            Self::BadNetwork => f.write_str("应为 IP 地址、\"10.0.0.0/8\" 这样的网段，或表示 Unix 套接字的 \"unix:\""),
+            Self::NobodyTrusted => {
+                f.write_str("这样任何人都无法连接: 请在 'trusted_proxies' 中写明允许发送 PROXY 协议的地址")
+            }
             Self::IncompleteTls => f.write_str("TLS 需要同时配置 'cert' 和 'key'"),
             Self::BadCertificate(why) => write!(f, "没有可用的 PEM 证书: {why}"),
             Self::BadKey => {

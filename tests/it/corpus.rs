@@ -7,11 +7,12 @@ use proptest::prelude::*;
 mod checks;
 
 type Check = fn(&[u8]);
-const CHECKS: [(&str, Check); 5] = [
+const CHECKS: [(&str, Check); 6] = [
     ("request_head", checks::request_head),
     ("response_head", checks::response_head),
     ("chunks", checks::chunks),
     ("target", checks::target),
+    ("proxy_header", checks::proxy_header),
     ("jsonc", checks::jsonc),
 ];
 

@@ -17,6 +17,7 @@ mod logging;
 mod messages;
 mod oracle;
 mod programs;
+mod proxy_protocol;
 mod reloading;
 mod request_heads;
 mod reuse;

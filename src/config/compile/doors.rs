@@ -1,10 +1,11 @@
 //! How clients come in.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Compiler;
 use crate::accept::tls::{BadIdentity, Identity, Tls};
-use crate::accept::{BadPlace, Place};
+use crate::accept::{BadPlace, Greeting, Place, Trusted};
 use crate::config::raw;
 use crate::config::scalar::Pem;
 use crate::jsonc::Path;
@@ -44,8 +45,25 @@ impl Compiler<'_> {
         place.map_err(|bad| self.error(path, bad.into())).ok()
     }
 
+    /// How clients are received.
+    pub(super) fn greeting(&mut self, server: &raw::Server, timeout: Option<Duration>, path: &Path) -> Greeting {
+        let mut trusted = Trusted::default();
+        let list = path.key("trusted_proxies");
+        for (number, text) in server.trusted_proxies.iter().enumerate() {
+            match trusted.clone().with(text) {
+                Some(more) => trusted = more,
+                None => self.error(&list.index(number), DoorProblem::BadNetwork.into()),
+            }
+        }
+        if server.proxy_protocol && server.trusted_proxies.is_empty() {
+            self.error(&path.key("proxy_protocol"), DoorProblem::NobodyTrusted.into());
+        }
+        let tls = server.tls.as_ref().and_then(|raw| self.client_tls(raw, &path.key("tls")));
+        Greeting { proxy_protocol: server.proxy_protocol, trusted, tls, timeout }
+    }
+
     /// How TLS is spoken to clients. A reload that changes nothing of it keeps its sessions.
-    pub(super) fn client_tls(&mut self, raw: &raw::ServerTls, path: &Path) -> Option<Arc<Tls>> {
+    fn client_tls(&mut self, raw: &raw::ServerTls, path: &Path) -> Option<Arc<Tls>> {
         let (Some(certificate), Some(key)) = (&raw.cert, &raw.key) else {
             self.error(path, DoorProblem::IncompleteTls.into());
             return None;

@@ -14,7 +14,6 @@ use super::load::{Loaded, Surroundings};
 use super::raw::{self, File};
 use super::scalar::{Language, LogFormat};
 use super::snapshot::{Listen, Route, Snapshot, Target};
-use crate::accept;
 use crate::headers::{Configured, Policy};
 use crate::jsonc::Path;
 use crate::record::{Format, Style};
@@ -82,7 +81,7 @@ impl Compiler<'_> {
         let needs_tls = file.routes.iter().any(|(_, route)| route.enabled && may_need_tls(route))
             || way_out.proxies().iter().any(|(proxy, _)| proxy.as_ref().is_ok_and(|proxy| is_https(proxy.shown())));
         let tls = self.tls(file.ca_file.as_deref(), needs_tls, &root.key("ca_file"));
-        let client_tls = server.tls.as_ref().and_then(|raw| self.client_tls(raw, &root.key("server").key("tls")));
+        let greeting = self.greeting(&server, accept.head_timeout, &root.key("server"));
         let lang = server.language.map_or(self.context.lang, lang);
         let format = match server.log_format {
             LogFormat::Pretty => Format::Pretty,
@@ -125,7 +124,7 @@ impl Compiler<'_> {
             log: server.log_requests.then_some(Style { lang, format }),
             reload: (server.reload_interval >= 0.0).then(|| seconds(server.reload_interval)),
             shutdown_timeout: server.shutdown_timeout.0,
-            greeting: accept::Greeting { tls: client_tls, timeout: accept.head_timeout },
+            greeting,
             accept,
             client,
             max_connections: server.limits.max_connections as usize,

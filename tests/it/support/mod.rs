@@ -3,6 +3,7 @@
 
 mod authority;
 mod client;
+mod haproxy;
 pub(crate) mod http2;
 mod message;
 mod programs;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 pub(crate) use authority::{Authority, Session, begin_shared_tls, begin_tls};
 pub(crate) use client::Client;
+pub(crate) use haproxy::HaProxy;
 pub(crate) use message::{Message, Received};
 pub(crate) use programs::{Nginx, PythonServer, curl, python, python_with};
 pub(crate) use proxy::{Proxy, aqueduct, write_private};

@@ -57,9 +57,10 @@ impl Proxy {
     pub(crate) fn start_with(config: &Value, more: impl FnOnce(&mut Command)) -> Self {
         let mut config = config.clone();
         let server = config.as_object_mut().expect("an object").entry("server").or_insert_with(|| json!({}));
-        for (name, value) in
-            [("host", json!("127.0.0.1")), ("port", json!(0)), ("log_format", json!("json")), ("workers", json!(1))]
-        {
+        let defaults = [("log_format", json!("json")), ("workers", json!(1))];
+        let place = [("host", json!("127.0.0.1")), ("port", json!(0))];
+        let has_list = server.get("listen").is_some();
+        for (name, value) in defaults.into_iter().chain(place.into_iter().filter(|_| !has_list)) {
             server.as_object_mut().expect("an object").entry(name).or_insert(value);
         }
         Self::start_text(&config.to_string(), more)
