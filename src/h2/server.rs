@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use ::h2::server::{Connection, SendResponse};
 use ::h2::{Reason, RecvStream, ext::Protocol};
 use bytes::Bytes;
-use http::{Method, Request};
+use http::{Method, Request, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::incoming::Incoming;
@@ -152,7 +152,7 @@ impl ServerStream {
     }
 
     /// Takes bytes of the head; what comes behind it is left.
-    fn take_head(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn take_head(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<usize> {
         let Answer::Head { respond, reader, arrived, upgrade } = &mut self.answer else { return Ok(0) };
         let before = arrived.len();
         arrived.extend_from_slice(bytes);
@@ -160,7 +160,7 @@ impl ServerStream {
         let Some((head, length)) = read else { return Ok(bytes.len()) };
         let mut taken = length - before;
         (*reader, *arrived) = (ResponseReader::default(), Vec::new());
-        let response = head::response_from_h1(&head)?;
+        let mut response = head::response_from_h1(&head)?;
         if head.is_interim() && head.status != 101 {
             respond.send_informational(response).map_err(failure)?;
             return Ok(taken);
@@ -169,8 +169,14 @@ impl ServerStream {
             let recv = upgrade.take().ok_or_else(|| unfit("101 to a request that asked for no other protocol"))?;
             let send = respond.send_response(response, false).map_err(failure)?;
             self.incoming.begin(recv, Framing::UntilClose);
+            // Whoever has waited for the end of the client now waits for what it says.
+            cx.waker().wake_by_ref();
             self.answer = Answer::Tunnel(Outgoing::new(send, Framing::UntilClose));
             return Ok(taken);
+        }
+        if upgrade.is_some() && response.status().is_success() {
+            // It would say that the other protocol is agreed upon (RFC 8441 section 5), which it is not.
+            *response.status_mut() = StatusCode::BAD_GATEWAY;
         }
         // An answer that has nothing behind its head is told in one frame, as gRPC has to have it.
         let is_empty_chunked = head.framing == Framing::Chunked && bytes[taken..] == *encode::LAST_CHUNK;
@@ -228,7 +234,7 @@ impl AsyncWrite for ServerStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let stream = self.get_mut();
         let (written, has_ended) = match &mut stream.answer {
-            Answer::Head { .. } => return Poll::Ready(stream.take_head(bytes)),
+            Answer::Head { .. } => return Poll::Ready(stream.take_head(cx, bytes)),
             Answer::Body(outgoing) => (ready!(outgoing.poll_write(cx, bytes))?, outgoing.has_ended()),
             Answer::Tunnel(outgoing) => (ready!(outgoing.poll_write(cx, bytes))?, false),
             Answer::Ended => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),

@@ -11,7 +11,7 @@ use http::{Method, Request};
 use serde_json::json;
 
 use crate::support::http2::{Http2Client, get, hear, hears, post, run};
-use crate::support::{Proxy, Script, Upstream, eventually};
+use crate::support::{PATIENCE, Proxy, Script, Upstream, eventually};
 
 #[test]
 fn a_request_is_forwarded_as_one_of_http_1_1() {
@@ -237,7 +237,7 @@ fn a_client_that_cancels_its_upload_is_seen_by_the_upstream() {
         send.send_reset(Reason::CANCEL);
         proxy.logged(|line| line["end"] == "client_gone");
     });
-    assert!(has_ended.recv().is_ok());
+    assert!(has_ended.recv_timeout(PATIENCE).is_ok());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use http::{HeaderMap, Response};
 use serde_json::{Value, json};
 
 use crate::support::http2::{Heard, Http2Client, Http2Upstream, Manner, Turn, get, hear, hears, post, run};
-use crate::support::{Proxy, TlsUpstream, eventually, write_private};
+use crate::support::{PATIENCE, Proxy, TlsUpstream, eventually, write_private};
 
 const GET: &str = "GET /a/v1?x=1 HTTP/1.1\r\nHost: p\r\n\r\n";
 const POST: &str = "POST /a/v1 HTTP/1.1\r\nHost: p\r\nContent-Length: 5\r\n\r\nhello";
@@ -304,13 +304,13 @@ fn a_client_that_leaves_cancels_its_stream_and_no_other() {
     let mut stream = proxy.client();
     stream.send("GET /a/stream HTTP/1.1\r\nHost: p\r\n\r\n").hears("begun");
     drop(stream);
-    assert_eq!(resets.recv(), Ok(Reason::CANCEL));
+    assert_eq!(resets.recv_timeout(PATIENCE), Ok(Reason::CANCEL));
     upstream.asked();
     let mut silent = proxy.client();
     silent.send("GET /a/silent HTTP/1.1\r\nHost: p\r\n\r\n");
     upstream.asked();
     drop(silent);
-    assert_eq!(resets.recv(), Ok(Reason::CANCEL));
+    assert_eq!(resets.recv_timeout(PATIENCE), Ok(Reason::CANCEL));
     // The same on a stream of a client's connection.
     run(async {
         let mut client = Http2Client::connect(proxy.address()).await;
@@ -319,7 +319,7 @@ fn a_client_that_leaves_cancels_its_stream_and_no_other() {
         send.send_reset(Reason::CANCEL);
         assert_eq!(client.get("/a/ok").await.body, b"ok");
     });
-    assert_eq!(resets.recv(), Ok(Reason::CANCEL));
+    assert_eq!(resets.recv_timeout(PATIENCE), Ok(Reason::CANCEL));
     assert_eq!(upstream.connections(), 1);
 }
 

@@ -12,6 +12,7 @@ mod ending;
 mod errors;
 mod house;
 mod http2_clients;
+mod http2_upgrades;
 mod http2_upstreams;
 mod logging;
 mod messages;
