@@ -157,3 +157,47 @@ impl Client {
         tokio::time::sleep(BEFORE_RESET).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::task::{Context, Waker};
+
+    use tokio::runtime::{Builder, LocalOptions};
+
+    use super::*;
+    use crate::accept::Gate;
+    use crate::drain::Drain;
+    use crate::h1;
+    use crate::h2;
+    use crate::wire::Stream;
+
+    #[test]
+    fn at_the_end_a_first_request_is_waited_for_and_a_second_is_not() {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        runtime.expect("a runtime").block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let mut other = std::net::TcpStream::connect(listener.local_addr().expect("bound")).expect("connects");
+            let (tcp, from) = listener.accept().await.expect("a connection");
+            let seat = Gate::default().enter(1).expect("free");
+            let http2 = h2::Limits { max_streams: 1, max_head: 1024 };
+            let limits = Limits { head: h1::Limits::REQUEST, http2, head_timeout: None, keep_alive_timeout: None };
+            let (done, is_done) = std::sync::mpsc::channel();
+            let drain = Drain::default();
+            drain.begin();
+            drain.spawn(|ticket| async move {
+                let mut client = Client::new(Wire::new(Stream::Tcp(tcp)), from.into(), ticket, seat);
+                {
+                    let mut first = std::pin::pin!(client.next_request(&limits));
+                    assert!(first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+                    other.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").expect("writes");
+                    assert!(first.await.is_ok());
+                }
+                assert_eq!(client.next_request(&limits).await, Err(NoRequest::Over));
+                done.send(()).expect("the test waits");
+            });
+            drain.empty().await;
+            is_done.try_recv().expect("no assertion failed");
+        });
+    }
+}
