@@ -7,7 +7,9 @@ use aqueduct::h1::{
 };
 use aqueduct::headers::{Outgoing, Policy, Said, write_answer};
 use aqueduct::jsonc;
+use aqueduct::origin::{Host, Origin, Scheme};
 use aqueduct::route::{Fixed, universal};
+use aqueduct::upstream::{Handshake, Heard, NoProxy, Proxy};
 
 /// A request head has one reading however it arrives, and what is forwarded of it has the same one.
 pub fn request_head(data: &[u8]) {
@@ -121,6 +123,57 @@ pub fn proxy_header(data: &[u8]) {
         assert_eq!(ProxyHeader::read(&data[..header.length]), whole);
         assert_eq!(ProxyHeader::read(&data[..header.length - 1]), Ok(None));
     }
+}
+
+/// A SOCKS handshake has one meaning however the server's words arrive, and never uses more than has arrived.
+pub fn socks(data: &[u8]) {
+    let [kind, data @ ..] = data else { return };
+    let proxy = ["socks5h://h", "socks5h://user:password@h", "socks4a://h"][usize::from(*kind % 3)];
+    let proxy = Proxy::parse(proxy).expect("valid");
+    let host = Host::with_port("target.example").expect("valid").0;
+    let talk = |piece: usize| {
+        let mut handshake = Handshake::new(&proxy, &host, 443).expect("can be said");
+        let (mut start, mut end, mut said) = (0, 0, Vec::new());
+        loop {
+            match handshake.hear(&data[start..end]) {
+                Ok(Heard::Starved) if end < data.len() => end = (end + piece).min(data.len()),
+                Ok(Heard::Starved) => return (said, Ok(None)),
+                Ok(Heard::Say(used, bytes)) => {
+                    assert!(used > 0 && used <= end - start);
+                    start += used;
+                    said.push(bytes);
+                }
+                Ok(Heard::Open(used)) => {
+                    assert!(used > 0 && used <= end - start);
+                    return (said, Ok(Some(start + used)));
+                }
+                Err(no_tunnel) => return (said, Err(no_tunnel)),
+            }
+        }
+    };
+    let whole = talk(data.len().max(1));
+    assert!(whole.0.len() <= 2, "a login and a request at most");
+    assert_eq!(whole, talk(1));
+}
+
+/// A text is a proxy or none; what is shown of one has no login in it and names the same place. So with exceptions:
+/// each entry of a list is read or handed back.
+pub fn proxy_url(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(proxy) = Proxy::parse(text) {
+        let shown = proxy.to_string();
+        let again = Proxy::parse(&shown.replace("***@", "")).expect("what is shown can be read");
+        assert_eq!((again.scheme, &again.host, again.port), (proxy.scheme, &proxy.host, proxy.port));
+        assert_eq!(shown.contains('@'), proxy.login.is_some());
+        assert!(proxy.authorization().is_none() || proxy.login.is_some());
+        let origin = Origin { scheme: Scheme::Http, host: proxy.host.clone(), port: proxy.port };
+        let list = format!("{}, {}:{}", proxy.host, proxy.host, proxy.port);
+        assert!(NoProxy::parse(&list, |entry| panic!("{entry}")).find(&origin).is_some(), "{list}");
+    }
+    let mut unread = 0;
+    let no_proxy = NoProxy::parse(text, |_| unread += 1);
+    let entries = text.split([',', ' ', '\t', '\r', '\n']).filter(|entry| !entry.is_empty()).count();
+    assert_eq!(no_proxy.entries().count() + unread, entries);
 }
 
 /// A text keeps its length, and what a parser accepts of it can be mapped.

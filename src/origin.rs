@@ -143,6 +143,7 @@ impl Host {
             return Ok(Self::Address(address));
         }
         let is_name = name.len() <= 253
+            && !name.bytes().all(|byte| byte == b'.')
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
         if is_name { Ok(Self::Name(name.to_ascii_lowercase().into())) } else { Err(BadAuthority::BadHost) }
     }
@@ -198,6 +199,7 @@ mod tests {
             ("[::1]8", BadAuthority::BadPort),
             ("[::1", BadAuthority::BadHost),
             ("[x]", BadAuthority::BadHost),
+            (".", BadAuthority::BadHost),
             ("a b", BadAuthority::BadHost),
             ("a%2fb", BadAuthority::BadHost),
             ("a\\b", BadAuthority::BadHost),

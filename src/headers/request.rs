@@ -103,6 +103,10 @@ impl Policy {
             encode::field("Authorization", authorization.expose(), out);
             note(b"Authorization", Action::Added);
         }
+        if to.proxy.is_some() {
+            // Its connection serves once: see `upstream::Upstreams::keep`.
+            out.extend_from_slice(b"Connection: close\r\n");
+        }
         if let Some(authorization) = to.proxy.and_then(|proxy| proxy.authorization)
             && self.find(PROXY_AUTHORIZATION.as_bytes()).is_none()
         {
@@ -394,5 +398,21 @@ mod tests {
         let to = Outgoing { authorization: Some(&secret), ..TO };
         let (out, _) = write(&policy(false), "GET / HTTP/1.1\r\nHost: h\r\nAuthorization: a\r\n\r\n", &to);
         assert_eq!(out, "GET /v1 HTTP/1.1\r\nHost: up\r\nAuthorization: Basic dTpw\r\nX-B: ours\r\n\r\n");
+    }
+
+    #[test]
+    fn a_proxy_is_told_the_whole_url_and_who_we_are() {
+        let secret = Secret::new(b"Basic dTpw".to_vec());
+        let request = "GET / HTTP/1.1\r\nHost: h\r\nProxy-Authorization: theirs\r\nA: b\r\n\r\n";
+        let to = Outgoing { proxy: Some(ToProxy { authorization: Some(&secret) }), ..TO };
+        let (out, notes) = write(&Policy::default(), request, &to);
+        assert_eq!(
+            out,
+            "GET http://up/v1 HTTP/1.1\r\nHost: up\r\nA: b\r\nConnection: close\r\nProxy-Authorization: Basic dTpw\r\n\r\n"
+        );
+        assert_eq!(notes.last(), Some(&("Proxy-Authorization".into(), Action::Added)));
+        let policy = Policy::new(&[], vec![Configured::new("proxy-authorization", b"mine", true)], None);
+        let (out, _) = write(&policy, request, &to);
+        assert!(out.ends_with("Connection: close\r\nproxy-authorization: mine\r\n\r\n"), "{out}");
     }
 }

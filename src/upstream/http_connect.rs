@@ -12,6 +12,9 @@ use crate::wire::Wire;
 /// The status by which a proxy asks for a login (RFC 9110 section 15.5.8).
 pub const LOGIN_WANTED: u16 = 407;
 
+/// What tinyproxy says to a wrong login. Before there is a tunnel nobody else can mean it.
+const LOGIN_WRONG: u16 = 401;
+
 /// Asks for a tunnel. What the proxy sends behind the head of its answer comes from the other end of the tunnel; it
 /// stays in the wire's input.
 pub(super) async fn open(wire: &mut Wire, to: &Origin, authorization: Option<&Secret>) -> Result<(), ProxyFault> {
@@ -37,7 +40,7 @@ pub(super) async fn open(wire: &mut Wire, to: &Origin, authorization: Option<&Se
                 reader = ResponseReader::to_connect();
             }
             200..=299 => return Ok(()),
-            LOGIN_WANTED => return Err(ProxyFault::Auth),
+            LOGIN_WANTED | LOGIN_WRONG => return Err(ProxyFault::Auth),
             status => return Err(ProxyFault::Refused(Refusal::Status(status))),
         }
     }

@@ -94,8 +94,9 @@ impl Upstreams {
 
     /// Keeps a connection on which nothing is under way any more, for so long.
     pub fn keep(&self, key: &Arc<Key>, wire: Wire, now: Instant, limit: Duration) {
-        if wire.is_http2() {
-            // A stream serves once; its connection is kept by those who share it.
+        // A stream serves once; its connection is kept by those who share it. And a proxy that was sent one whole
+        // request may by now lead straight to the target, which the next one, with our login in it, is not for.
+        if wire.is_http2() || key.takes_whole_requests() {
             return;
         }
         let mut pool = self.pool.borrow_mut();

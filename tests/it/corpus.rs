@@ -7,13 +7,15 @@ use proptest::prelude::*;
 mod checks;
 
 type Check = fn(&[u8]);
-const CHECKS: [(&str, Check); 6] = [
+const CHECKS: [(&str, Check); 8] = [
     ("request_head", checks::request_head),
     ("response_head", checks::response_head),
     ("chunks", checks::chunks),
     ("target", checks::target),
     ("proxy_header", checks::proxy_header),
     ("jsonc", checks::jsonc),
+    ("socks", checks::socks),
+    ("proxy_url", checks::proxy_url),
 ];
 
 #[test]

@@ -103,7 +103,7 @@ impl Nginx {
         writeln!(config, "{beside}\nserver {{ {listen};\n{block}\n}} }}").expect("a string");
         let path = directory.path().join("nginx.conf");
         std::fs::write(&path, &config).expect("writes");
-        let mut child = Command::new(program())
+        let mut child = Command::new(program("nginx"))
             .arg("-p")
             .arg(directory.path())
             .arg("-c")
@@ -130,8 +130,8 @@ impl Drop for Nginx {
     }
 }
 
-/// Debian keeps it out of the path of ordinary users.
-fn program() -> PathBuf {
-    let beside = PathBuf::from("/usr/sbin/nginx");
-    if beside.exists() { beside } else { "nginx".into() }
+/// Debian keeps some programs out of the path of ordinary users.
+pub(super) fn program(name: &str) -> PathBuf {
+    let beside = Path::new("/usr/sbin").join(name);
+    if beside.exists() { beside } else { name.into() }
 }
