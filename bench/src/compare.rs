@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::load::Kind;
 use crate::peers::{Peer, Running, wait_for, wait_for_answer};
 use crate::proc::{cpu_nanoseconds, memory_kib, peak_kib, resident_kib};
-use crate::report::{Figures, median, parse_line};
+use crate::report::{Count, Figures, median, parse_count, parse_line};
 
 /// Measures the product and its peers in turn and prints a table.
 #[derive(Args)]
@@ -23,7 +23,7 @@ pub(crate) struct Compare {
     #[arg(long, default_value = "target/release/aqueduct")]
     product: PathBuf,
     /// What is measured.
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Kind::Post, Kind::Rate, Kind::Sse, Kind::Idle, Kind::Down, Kind::Up, Kind::Start])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Kind::value_variants().to_vec())]
     kinds: Vec<Kind>,
     /// Who is measured. The first is what the others are set against.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Peer::Nginx, Peer::Aqueduct])]
@@ -58,15 +58,19 @@ struct Row {
 pub(crate) fn run(compare: &Compare) -> Result<(), Box<dyn Error>> {
     let directory = std::env::temp_dir().join(format!("aqueduct-bench-{}", std::process::id()));
     std::fs::create_dir_all(&directory)?;
-    let upstream = Upstream::start(&compare.load_core)?;
+    let upstream = Upstream::start(&compare.load_core, &directory)?;
     for &kind in &compare.kinds {
+        if kind.counts() {
+            count(compare, kind, &directory)?;
+            continue;
+        }
         let mut rows = vec![Row::default(); compare.peers.len()];
         for _ in 0..compare.rounds {
             for (peer, row) in compare.peers.iter().zip(&mut rows) {
                 let begin = Instant::now();
                 let running = peer.start(&compare.product, &directory, &compare.proxy_core)?;
                 if kind == Kind::Start {
-                    wait_for_answer(peer.address(), peer.prefix())?;
+                    wait_for_answer(peer.address(kind), peer.prefix(kind))?;
                     let figures = Figures { units: 1, ..Figures::default() };
                     row.add(&figures, begin.elapsed().as_secs_f64() * 1000.0, f64::NAN);
                     continue;
@@ -74,7 +78,7 @@ pub(crate) fn run(compare: &Compare) -> Result<(), Box<dyn Error>> {
                 measure(compare, kind, *peer, running.as_ref(), row)?;
             }
         }
-        print(kind, &compare.peers, &rows);
+        print(compare, kind, &rows);
     }
     drop(upstream);
     std::fs::remove_dir_all(&directory)?;
@@ -126,16 +130,30 @@ fn measure_idle(compare: &Compare, peer: Peer, running: Option<&Running>, row: &
     Ok(())
 }
 
+/// Lets each peer be counted once: what is counted are thousands of cases, and no machine's speed.
+fn count(compare: &Compare, kind: Kind, directory: &Path) -> Result<(), Box<dyn Error>> {
+    let mut table: Vec<(Peer, Vec<Count>)> = Vec::new();
+    for &peer in &compare.peers {
+        let _running = peer.start(&compare.product, directory, &compare.proxy_core)?;
+        let output = load(compare, kind, peer, compare.seconds)?.wait_with_output()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        table.push((peer, text.lines().filter_map(parse_count).collect()));
+    }
+    print_counts(kind, &table);
+    Ok(())
+}
+
 fn load(compare: &Compare, kind: Kind, peer: Peer, seconds: f64) -> std::io::Result<Child> {
     let connections = match kind {
-        Kind::Post | Kind::Rate => 32,
+        Kind::Post | Kind::PostTls | Kind::PostH2 | Kind::Rate => 32,
+        Kind::StreamsH2 => 64,
         Kind::Sse => 200,
         Kind::Idle => 1000,
-        Kind::Down | Kind::Up | Kind::Start => 1,
+        Kind::Down | Kind::Up | Kind::Start | Kind::Handshakes | Kind::Reuse => 1,
     };
-    let kind = format!("{kind:?}").to_lowercase();
+    let name = kind.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
     ourselves(&compare.load_core)
-        .args(["load", &kind, "--to", &peer.address().to_string(), &format!("--prefix={}", peer.prefix())])
+        .args(["load", &name, "--to", &peer.address(kind).to_string(), &format!("--prefix={}", peer.prefix(kind))])
         .args(["--connections", &connections.to_string(), "--seconds", &seconds.to_string()])
         .args(["--bytes", &(if seconds < 1.0 { 64_u64 << 20 } else { 2 << 30 }).to_string()])
         .stdout(Stdio::piped())
@@ -151,8 +169,8 @@ fn ourselves(core: &str) -> Command {
 struct Upstream(Child);
 
 impl Upstream {
-    fn start(core: &str) -> std::io::Result<Self> {
-        let child = ourselves(core).arg("upstream").spawn()?;
+    fn start(core: &str, directory: &Path) -> std::io::Result<Self> {
+        let child = ourselves(core).args(["upstream", "--certificate"]).arg(directory.join("upstream.pem")).spawn()?;
         let upstream = Self(child);
         wait_for(([127, 0, 0, 1], 9801).into())?;
         Ok(upstream)
@@ -177,9 +195,13 @@ impl Row {
     }
 }
 
-fn print(kind: Kind, peers: &[Peer], rows: &[Row]) {
+fn print(compare: &Compare, kind: Kind, rows: &[Row]) {
     let (what, unit) = match kind {
         Kind::Post => ("small POST, 32 connections", "CPU µs/request"),
+        Kind::PostTls => ("small POST to an upstream over TLS, 32 connections", "CPU µs/request"),
+        Kind::PostH2 => ("small POST to an upstream over HTTP/2, 32 connections", "CPU µs/request"),
+        Kind::StreamsH2 => ("small POST, 64 streams of one HTTP/2 connection", "CPU µs/request"),
+        Kind::Handshakes | Kind::Reuse => return,
         Kind::Rate => ("small POST at 500/s", "CPU µs/request"),
         Kind::Sse => ("200 event streams, 20 ms apart", "CPU µs/event"),
         Kind::Idle => ("1000 silent streams", "KiB/stream"),
@@ -188,10 +210,14 @@ fn print(kind: Kind, peers: &[Peer], rows: &[Row]) {
         Kind::Start => ("from start to the first good answer", "ms"),
     };
     println!("\n{what}");
-    println!("| peer | {unit} | × | p50 µs | × | p99 µs | × | memory MiB | units | errors |");
-    println!("|---|---|---|---|---|---|---|---|---|---|");
+    println!("| peer | {unit} | × | p50 µs | × | p99 µs | × | units/s | memory MiB | units | errors |");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
+    // Only what goes on for a given time, as fast as it can, has a rate.
+    let goes_on = matches!(kind, Kind::Post | Kind::PostTls | Kind::PostH2 | Kind::StreamsH2);
+    let time = if goes_on { compare.seconds * compare.rounds as f64 } else { f64::NAN };
+    let per_second = |row: &Row| row.units as f64 / time;
     let base = rows.first().cloned().unwrap_or_default();
-    for (peer, row) in peers.iter().zip(rows) {
+    for (peer, row) in compare.peers.iter().zip(rows) {
         // What a kind does not measure is left empty.
         let figure = |value: f64, places: usize| match value {
             value if value.is_finite() && value > 0.0 => format!("{value:.places$}"),
@@ -203,7 +229,7 @@ fn print(kind: Kind, peers: &[Peer], rows: &[Row]) {
             figure(median(&ratios), 2)
         };
         println!(
-            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
             peer.name(),
             figure(median(&row.cost), 2),
             ratio(&row.cost, &base.cost),
@@ -211,9 +237,22 @@ fn print(kind: Kind, peers: &[Peer], rows: &[Row]) {
             ratio(&row.p50, &base.p50),
             figure(median(&row.p99), 0),
             ratio(&row.p99, &base.p99),
+            figure(per_second(row), 0),
             figure(median(&row.growth), 1),
             row.units,
             row.errors
         );
+    }
+}
+
+fn print_counts(kind: Kind, table: &[(Peer, Vec<Count>)]) {
+    println!("\n{}", if kind == Kind::Reuse { "the race for a closing connection" } else { "TLS handshakes" });
+    let columns: Vec<&str> = table.iter().flat_map(|(_, counts)| counts).map(|(what, _)| what.as_str()).collect();
+    let columns = &columns[..columns.len() / table.len().max(1)];
+    println!("| peer | {} |", columns.join(" | "));
+    println!("|---|{}", "---|".repeat(columns.len()));
+    for (peer, counts) in table {
+        let counts: Vec<String> = counts.iter().map(|(_, count)| count.to_string()).collect();
+        println!("| {} | {} |", peer.name(), counts.join(" | "));
     }
 }

@@ -13,10 +13,14 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::proc::monotonic_nanoseconds;
-use crate::report::Figures;
+use crate::report::{Count, Figures};
+use crate::{http2, reuse};
 
 /// The size of a small request's body, in bytes.
-const QUESTION: usize = 528;
+pub(crate) const QUESTION: usize = 528;
+
+/// How many handshakes are made, at most.
+const HANDSHAKES: usize = 200;
 
 /// Puts one kind of load on a proxy and prints one line of figures.
 #[derive(Args, Clone)]
@@ -30,6 +34,9 @@ pub(crate) struct Load {
     /// What stands before the path: the key of the route.
     #[arg(long, default_value = "/up")]
     pub(crate) prefix: String,
+    /// The fake upstream itself, which is asked what it has seen.
+    #[arg(long, default_value = "127.0.0.1:9801")]
+    pub(crate) upstream: SocketAddr,
     /// How many connections or streams.
     #[arg(long, default_value_t = 32)]
     pub(crate) connections: usize,
@@ -51,6 +58,12 @@ pub(crate) struct Load {
 pub(crate) enum Kind {
     /// Small POSTs, as many as go, each connection one after the other. Unit: a request.
     Post,
+    /// The same to an upstream that speaks TLS.
+    PostTls,
+    /// The same to an upstream that speaks HTTP/2 over TLS.
+    PostH2,
+    /// The same from one client, as many streams on one HTTP/2 connection.
+    StreamsH2,
     /// Small POSTs at a fixed rate, latency counted from the intended time. Unit: a request.
     Rate,
     /// Streams of events, with the delay of each from being sent to being read. Unit: an event.
@@ -63,34 +76,59 @@ pub(crate) enum Kind {
     Up,
     /// From the start of the proxy to its first good answer.
     Start,
+    /// Requests to an upstream over TLS that closes the connection after each. Counted: handshakes, by their kind.
+    Handshakes,
+    /// Requests at the moment at which the upstream closes idle connections. Counted: those that are lost.
+    Reuse,
+}
+
+impl Kind {
+    /// Whether something is counted and not measured.
+    pub(crate) fn counts(self) -> bool {
+        matches!(self, Self::Handshakes | Self::Reuse)
+    }
 }
 
 pub(crate) async fn run(load: &Load) -> Result<Figures, Box<dyn std::error::Error>> {
     Ok(match load.kind {
-        Kind::Post => post(load).await?,
+        Kind::Post | Kind::PostTls | Kind::PostH2 => post(load).await?,
+        Kind::StreamsH2 => streams_h2(load).await?,
         Kind::Rate => rate(load).await?,
         Kind::Sse => sse(load).await?,
         Kind::Idle => idle(load).await?,
         Kind::Down => down(load).await?,
         Kind::Up => up(load).await?,
         Kind::Start => return Err("only the driver starts a proxy".into()),
+        Kind::Handshakes | Kind::Reuse => return Err("this is counted".into()),
+    })
+}
+
+pub(crate) async fn count(load: &Load) -> Result<Vec<Count>, Box<dyn std::error::Error>> {
+    Ok(match load.kind {
+        Kind::Handshakes => handshakes(load).await?,
+        Kind::Reuse => {
+            let mut counts = reuse::race(load.to, &load.prefix)?;
+            counts.push(("delivered twice".to_owned(), ask(load.upstream, "/twice").await?.parse()?));
+            counts
+        }
+        _ => return Err("this is measured".into()),
     })
 }
 
 #[derive(Default)]
-struct Tally {
+pub(crate) struct Tally {
     units: Cell<u64>,
     errors: Cell<u64>,
     nanoseconds: RefCell<Vec<u64>>,
 }
 
 impl Tally {
-    fn count(&self, nanoseconds: u64) {
+    pub(crate) fn count(&self, nanoseconds: u64) {
         self.units.set(self.units.get() + 1);
         self.nanoseconds.borrow_mut().push(nanoseconds);
     }
 
-    fn error(&self) {
+    pub(crate) fn error(&self) {
         self.errors.set(self.errors.get() + 1);
     }
 
@@ -119,6 +157,11 @@ async fn post(load: &Load) -> io::Result<Figures> {
     }
     join(tasks).await;
     Ok(tally.figures())
+}
+
+async fn streams_h2(load: &Load) -> io::Result<Figures> {
+    let end = Instant::now() + Duration::from_secs_f64(load.seconds);
+    Ok(http2::post(load.to, &load.prefix, load.connections, end).await?.figures())
 }
 
 async fn rate(load: &Load) -> io::Result<Figures> {
@@ -214,6 +257,26 @@ async fn up(load: &Load) -> io::Result<Figures> {
     Ok(Figures::new(load.bytes >> 20, 0, Vec::new()))
 }
 
+async fn handshakes(load: &Load) -> Result<Vec<Count>, Box<dyn std::error::Error>> {
+    ask(load.upstream, "/handshakes").await?;
+    let mut client = Client::connect(load.to).await?;
+    let request = format!("GET {}/once HTTP/1.1\r\nHost: bench\r\n\r\n", load.prefix);
+    for _ in 0..HANDSHAKES {
+        client.exchange(request.as_bytes()).await?;
+    }
+    let seen = ask(load.upstream, "/handshakes").await?;
+    let (full, resumed) = seen.split_once(' ').ok_or("no counts")?;
+    Ok(vec![("full".to_owned(), full.parse()?), ("resumed".to_owned(), resumed.parse()?)])
+}
+
+/// What the fake upstream says.
+async fn ask(upstream: SocketAddr, path: &str) -> io::Result<String> {
+    let mut client = Client::connect(upstream).await?;
+    client.exchange(format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n").as_bytes()).await?;
+    let answer = String::from_utf8_lossy(&client.seen);
+    Ok(answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
+}
+
 /// A client that knows just enough of HTTP.
 struct Client {
     stream: TcpStream,
@@ -303,11 +366,11 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
     bytes.windows(what.len()).position(|window| window == what)
 }
 
-fn nanoseconds(duration: Duration) -> u64 {
+pub(crate) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-async fn join(tasks: Vec<JoinHandle<()>>) {
+pub(crate) async fn join(tasks: Vec<JoinHandle<()>>) {
     for task in tasks {
         let _ = task.await;
     }

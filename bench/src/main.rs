@@ -1,13 +1,17 @@
 //! Measures proxies side by side. `compare` is the driver; the other commands are the processes that it starts.
 
 mod compare;
+mod http2;
 mod load;
 mod peers;
 mod proc;
 mod report;
+mod reuse;
+mod tls;
 mod upstream;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
@@ -22,9 +26,13 @@ struct Arguments {
 enum Command {
     /// Serves as a fake upstream on one thread.
     Upstream {
-        /// Where to listen.
+        /// Where to listen. TLS is spoken on the next port, HTTP/2 over TLS on the one after that; on the third one
+        /// connections are closed when they have been idle for a moment.
         #[arg(long, default_value = "127.0.0.1:9801")]
         listen: SocketAddr,
+        /// Where its certificate is written to, so that others can trust it.
+        #[arg(long)]
+        certificate: Option<PathBuf>,
     },
     /// Puts one kind of load on a proxy and prints one line of figures.
     Load(load::Load),
@@ -34,7 +42,11 @@ enum Command {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     match Arguments::parse().command {
-        Command::Upstream { listen } => block_on(upstream::serve(listen)),
+        Command::Upstream { listen, certificate } => block_on(upstream::serve(listen, certificate.as_deref())),
+        Command::Load(load) if load.kind.counts() => {
+            block_on(load::count(&load))?.iter().for_each(report::print_count);
+            Ok(())
+        }
         Command::Load(load) => {
             let figures = block_on(load::run(&load))?;
             report::print_line(&figures);

@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::load::Kind;
+
 /// A proxy that can be started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Peer {
@@ -58,18 +60,29 @@ impl Peer {
         }
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         let running = Running { child };
-        wait_for(self.address())?;
+        wait_for(self.address(Kind::Post))?;
         Ok(Some(running))
     }
 
-    pub(crate) fn address(self) -> SocketAddr {
-        let port = if self == Self::Direct { 9801 } else { 9800 };
+    pub(crate) fn address(self, kind: Kind) -> SocketAddr {
+        let port = match self {
+            Self::Direct => 9801,
+            // A port of nginx's speaks one version of HTTP.
+            Self::Nginx if kind == Kind::StreamsH2 => 9810,
+            _ => 9800,
+        };
         ([127, 0, 0, 1], port).into()
     }
 
-    /// What stands before the path.
-    pub(crate) fn prefix(self) -> &'static str {
-        if self == Self::Direct { "" } else { "/up" }
+    /// What stands before the path: the key of the route.
+    pub(crate) fn prefix(self, kind: Kind) -> &'static str {
+        match kind {
+            _ if self == Self::Direct => "",
+            Kind::PostTls | Kind::Handshakes => "/tls",
+            Kind::PostH2 => "/h2",
+            Kind::Reuse => "/reuse",
+            _ => "/up",
+        }
     }
 }
 

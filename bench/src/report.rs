@@ -38,6 +38,20 @@ pub(crate) fn parse_line(line: &str) -> Option<Figures> {
     })
 }
 
+/// Something that was counted, and what it is.
+pub(crate) type Count = (String, u64);
+
+/// One line that the driver reads again.
+pub(crate) fn print_count((what, count): &Count) {
+    println!("{what}: {count}");
+}
+
+/// Reads what [`print_count`] wrote.
+pub(crate) fn parse_count(line: &str) -> Option<Count> {
+    let (what, count) = line.split_once(": ")?;
+    Some((what.to_owned(), count.parse().ok()?))
+}
+
 /// The middle of several values.
 pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();

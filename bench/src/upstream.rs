@@ -1,32 +1,63 @@
 //! A fake upstream that costs as little as it can: it reads heads by their end alone and sends prepared bytes.
 
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep_until};
 
 use crate::proc::monotonic_nanoseconds;
+use crate::tls::{self, Identity};
+use crate::{http2, reuse};
 
 /// The size of a small answer's body, in bytes.
-const ANSWER: usize = 1024;
+pub(crate) const ANSWER: usize = 1024;
 
-pub(crate) async fn serve(listen: SocketAddr) -> Result<(), Box<dyn std::error::Error>> {
-    let listener = TcpListener::bind(listen).await?;
-    loop {
-        let (stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
-        tokio::task::spawn_local(async move {
-            // A client that leaves is the end of most runs.
-            let _ = connection(stream).await;
-        });
+pub(crate) async fn serve(listen: SocketAddr, certificate: Option<&Path>) -> Result<(), Box<dyn Error>> {
+    let identity = Identity::new()?;
+    if let Some(path) = certificate {
+        std::fs::write(path, &identity.pem)?;
     }
+    let beside = |step| SocketAddr::new(listen.ip(), listen.port() + step);
+    let acceptor = identity.acceptor(b"http/1.1")?;
+    accept(beside(1), move |stream| {
+        let acceptor = acceptor.clone();
+        async move { connection(tls::accept(&acceptor, stream).await?).await }
+    })
+    .await?;
+    let acceptor = identity.acceptor(b"h2")?;
+    accept(beside(2), move |stream| {
+        let acceptor = acceptor.clone();
+        async move { http2::connection(tls::accept(&acceptor, stream).await?).await }
+    })
+    .await?;
+    reuse::serve(beside(3))?;
+    accept(listen, connection).await?;
+    std::future::pending().await
 }
 
-async fn connection(mut stream: TcpStream) -> io::Result<()> {
-    let small = small_answer();
+/// Serves every connection that comes in here.
+async fn accept<S: Future<Output = io::Result<()>> + 'static>(
+    listen: SocketAddr,
+    serve: impl Fn(TcpStream) -> S + 'static,
+) -> io::Result<()> {
+    let listener = TcpListener::bind(listen).await?;
+    tokio::task::spawn_local(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let _ = stream.set_nodelay(true);
+            // A client that leaves is the end of most runs.
+            tokio::task::spawn_local(serve(stream));
+        }
+    });
+    Ok(())
+}
+
+async fn connection(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+    let small = small_answer("");
     let mut buffer = vec![0; 256 * 1024];
     let mut filled = 0;
     loop {
@@ -59,8 +90,18 @@ async fn connection(mut stream: TcpStream) -> io::Result<()> {
                 return Ok(());
             }
             "/bulk" => bulk(&mut stream, request.number("bytes", 1 << 20)).await?,
+            "/once" => {
+                stream.write_all(&small_answer("Connection: close\r\n")).await?;
+                return stream.shutdown().await;
+            }
+            "/handshakes" => {
+                let (full, resumed) = tls::handshakes();
+                stream.write_all(&answer("", format!("{full} {resumed}").as_bytes())).await?;
+            }
+            "/twice" => stream.write_all(&answer("", reuse::twice().to_string().as_bytes())).await?,
             _ => stream.write_all(&small).await?,
         }
+        stream.flush().await?;
     }
 }
 
@@ -68,7 +109,7 @@ const EVENT_STREAM: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 /// Sends events, each with the time at which it was sent, in nanoseconds of the machine's monotonic clock.
-async fn events(stream: &mut TcpStream, request: &Request) -> io::Result<()> {
+async fn events(stream: &mut (impl AsyncWrite + Unpin), request: &Request) -> io::Result<()> {
     let (count, gap) = (request.number("events", 100), Duration::from_millis(request.number("gap_ms", 20)));
     stream.write_all(EVENT_STREAM).await?;
     let mut next = Instant::now() + gap;
@@ -84,7 +125,7 @@ async fn events(stream: &mut TcpStream, request: &Request) -> io::Result<()> {
     stream.write_all(b"0\r\n\r\n").await
 }
 
-async fn bulk(stream: &mut TcpStream, bytes: u64) -> io::Result<()> {
+async fn bulk(stream: &mut (impl AsyncWrite + Unpin), bytes: u64) -> io::Result<()> {
     let piece = vec![b'x'; 256 * 1024];
     stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n").as_bytes()).await?;
     let mut left = bytes;
@@ -120,11 +161,16 @@ impl Request {
     }
 }
 
-fn small_answer() -> Vec<u8> {
-    let head = format!(
-        "HTTP/1.1 200 OK\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\nContent-Type: application/json\r\nContent-Length: {ANSWER}\r\nopenai-processing-ms: 12\r\nx-request-id: req_0123456789abcdef\r\nx-ratelimit-remaining-requests: 9999\r\n\r\n"
+fn small_answer(fields: &str) -> Vec<u8> {
+    let fields = format!(
+        "{fields}Date: Mon, 01 Jan 2024 00:00:00 GMT\r\nContent-Type: application/json\r\nopenai-processing-ms: 12\r\nx-request-id: req_0123456789abcdef\r\nx-ratelimit-remaining-requests: 9999\r\n"
     );
-    [head.as_bytes(), &[b'a'; ANSWER]].concat()
+    answer(&fields, &[b'a'; ANSWER])
+}
+
+fn answer(fields: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: {}\r\n\r\n", body.len());
+    [head.as_bytes(), body].concat()
 }
 
 fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
