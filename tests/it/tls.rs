@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener};
 use std::pin::pin;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
@@ -14,6 +14,7 @@ use aqueduct::h1::{Limits, RequestReader};
 use aqueduct::relay::{ClientLimits, Flow, Kept, Nature, Outbox, Relay, Timeouts};
 use aqueduct::wire::{Stream, Wire};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
+use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use serde_json::json;
 use tokio::net::{TcpSocket, TcpStream};
@@ -47,14 +48,18 @@ fn requests_go_out_over_tls() {
 
 #[test]
 fn sessions_are_resumed() {
-    let upstream = TlsUpstream::ok("localhost");
-    let (proxy, _directory) = trusting(&upstream, "localhost");
-    for _ in 0..3 {
-        assert_eq!(proxy.client().ask(GET).status(), 200);
+    for version in [&TLS12, &TLS13] {
+        let upstream = TlsUpstream::speaking("localhost", version);
+        let (proxy, _directory) = trusting(&upstream, "localhost");
+        for _ in 0..3 {
+            assert_eq!(proxy.client().ask(GET).status(), 200);
+        }
+        let target = format!("GET /u/https://localhost:{}/y HTTP/1.1\r\nHost: p\r\n\r\n", upstream.port());
+        assert_eq!(proxy.client().ask(target).status(), 200);
+        let sessions = [(); 4].map(|()| upstream.session());
+        assert!(sessions.iter().all(|session| session.version == Some(version.version)), "{sessions:?}");
+        assert_eq!(sessions.map(|session| session.is_resumed), [false, true, true, true], "{version:?}");
     }
-    let target = format!("GET /u/https://localhost:{}/y HTTP/1.1\r\nHost: p\r\n\r\n", upstream.port());
-    assert_eq!(proxy.client().ask(target).status(), 200);
-    assert_eq!([(); 4].map(|()| upstream.session().is_resumed), [false, true, true, true]);
 }
 
 #[test]
@@ -142,6 +147,22 @@ fn a_reload_that_changes_no_trust_keeps_sessions() {
     proxy.says("Configuration reloaded.");
     proxy.client().ask(GET);
     assert_eq!([(); 2].map(|()| upstream.session().is_resumed), [false, true]);
+}
+
+/// See `reuse` for the same in the clear, and for what must not be sent again.
+#[test]
+fn what_the_origin_has_sent_back_unread_is_sent_again_over_tls_too() {
+    let upstream = TlsUpstream::playing("localhost", |stream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")?;
+        stream.sock.peek(&mut [0; 1])?;
+        stream.sock.shutdown(Shutdown::Both)
+    });
+    let (proxy, _directory) = trusting(&upstream, "localhost");
+    let mut client = proxy.client();
+    for body in ["one", "two"] {
+        let answer = client.ask(format!("POST /a HTTP/1.1\r\nHost: p\r\nContent-Length: 3\r\n\r\n{body}"));
+        assert_eq!((answer.status(), upstream.session().request.text().as_str()), (200, body));
+    }
 }
 
 /// What a session still holds when the last byte of a request has been given to it has to be sent all the same. Seen

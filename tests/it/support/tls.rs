@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
+use rustls::{HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
 
 use super::{Message, PATIENCE, Received};
 
@@ -26,6 +26,7 @@ pub(crate) struct TlsUpstream {
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) is_resumed: bool,
+    pub(crate) version: Option<ProtocolVersion>,
     pub(crate) name: Option<String>,
     pub(crate) protocol: Option<String>,
     pub(crate) request: Received,
@@ -34,18 +35,22 @@ pub(crate) struct Session {
 impl TlsUpstream {
     /// An upstream for this name, that does `play` after the first request of each connection.
     pub(crate) fn playing(name: &str, play: impl Fn(&mut Stream) -> io::Result<()> + Send + Sync + 'static) -> Self {
-        Self::with(name, &["h2", "http/1.1"], play)
+        Self::with(name, rustls::DEFAULT_VERSIONS, &["h2", "http/1.1"], play)
     }
 
     /// An upstream that agrees to these protocols, says OK and closes the connection.
     pub(crate) fn offering(name: &str, protocols: &[&str]) -> Self {
-        Self::with(name, protocols, |stream| {
-            stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
-        })
+        Self::with(name, rustls::DEFAULT_VERSIONS, protocols, say_ok)
+    }
+
+    /// An upstream that speaks this version of TLS alone, says OK and closes the connection.
+    pub(crate) fn speaking(name: &str, version: &'static SupportedProtocolVersion) -> Self {
+        Self::with(name, &[version], &["http/1.1"], say_ok)
     }
 
     fn with(
         name: &str,
+        versions: &[&'static SupportedProtocolVersion],
         protocols: &[&str],
         play: impl Fn(&mut Stream) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
@@ -54,7 +59,7 @@ impl TlsUpstream {
         let chain = vec![CertificateDer::from(certified.cert.der().to_vec())];
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
             .expect("a configuration");
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
@@ -90,6 +95,10 @@ impl TlsUpstream {
     }
 }
 
+fn say_ok(stream: &mut Stream) -> io::Result<()> {
+    stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+}
+
 fn serve(
     tcp: TcpStream,
     config: Arc<ServerConfig>,
@@ -102,6 +111,7 @@ fn serve(
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let session = Session {
         is_resumed: stream.conn.handshake_kind() == Some(HandshakeKind::Resumed),
+        version: stream.conn.protocol_version(),
         name: stream.conn.server_name().map(str::to_owned),
         protocol: stream.conn.alpn_protocol().map(text),
         request,
