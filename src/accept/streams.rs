@@ -37,6 +37,11 @@ impl Streams {
         Some(Self { server: server.ok()?, deadline, ticket, _seat: seat })
     }
 
+    /// Accepts no new streams, and lets the connection end when those that run have ended.
+    pub fn end(&mut self) {
+        self.server.end();
+    }
+
     /// The next stream. Between two of them the connection is kept going, so this has to be waited for at all times.
     /// `None`: the connection is over.
     pub async fn next(&mut self, limits: &Limits) -> Option<Wire> {

@@ -19,7 +19,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-use crate::accept::{Arrival, BadHeader, Client, NoGreeting, NoRequest, Protocol, Seat, Streams};
+use crate::accept::{self, Arrival, BadHeader, Client, NoGreeting, NoRequest, Protocol, Seat, Streams};
 use crate::config::{Live, Snapshot};
 use crate::drain::{Drain, Ticket};
 use crate::ending::End;
@@ -211,7 +211,29 @@ async fn greet(arrival: Arrival, ticket: Ticket, seat: Seat, worker: &Worker) ->
 
 /// Tells a client for whom there is no room to come back later.
 pub async fn turn_away(arrival: Arrival, ticket: Ticket, seat: Seat, worker: Rc<Worker>) {
-    let Some((mut client, _)) = greet(arrival, ticket, seat, &worker).await else { return };
-    refuse(&mut client, &worker, Error::new(Kind::Overloaded)).await;
-    client.linger().await;
+    let Some((mut client, protocol)) = greet(arrival, ticket, seat, &worker).await else { return };
+    match protocol {
+        Protocol::Http1 => {
+            refuse(&mut client, &worker, Error::new(Kind::Overloaded)).await;
+            client.linger().await;
+        }
+        Protocol::Http2 => turn_streams_away(client, worker).await,
+    }
+}
+
+/// The same in HTTP/2, where an answer needs a request.
+async fn turn_streams_away(client: Client, worker: Rc<Worker>) {
+    let accept = worker.live.current().accept;
+    // Nobody waits for long who is not to stay.
+    let accept = accept::Limits { keep_alive_timeout: accept.head_timeout, ..accept };
+    let peer = client.peer;
+    let Some(mut streams) = Streams::begin(client, &accept).await else { return };
+    while let Some(stream) = streams.next(&accept).await {
+        streams.end();
+        let worker = Rc::clone(&worker);
+        worker.clone().drain().spawn(|ticket| async move {
+            let mut client = Client::of_stream(stream, peer, ticket);
+            refuse(&mut client, &worker, Error::new(Kind::Overloaded)).await;
+        });
+    }
 }

@@ -410,6 +410,10 @@ fn who_finds_no_room_is_told_so() {
     first.send(GET).head();
     let answer = door.client().ask(GET);
     assert_eq!((answer.status(), answer.json()["code"].as_str()), (503, Some("overloaded")));
+    let url = format!("https://localhost:{}/a", door.proxy.address().port());
+    let said = ["-w", " %{http_version} %{http_code}", "--cacert", &door.authority_file(), "--http2", &url];
+    let told = curl(&said);
+    assert!(told.contains("\"code\": \"overloaded\"") && told.ends_with(" 2 503"), "{told}");
     go.send("x").expect("a stream");
     first.hears("x");
 }
