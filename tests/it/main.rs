@@ -18,6 +18,7 @@ mod logging;
 mod messages;
 mod oracle;
 mod programs;
+mod programs_http2;
 mod programs_proxies;
 mod proxy_protocol;
 mod reloading;

@@ -15,7 +15,7 @@ mod ways;
 
 use std::time::Duration;
 
-pub(crate) use authority::{Authority, Session, begin_shared_tls, begin_tls};
+pub(crate) use authority::{Authority, Pair, Session, begin_shared_tls, begin_tls};
 pub(crate) use client::Client;
 pub(crate) use haproxy::HaProxy;
 pub(crate) use message::{Message, Received};

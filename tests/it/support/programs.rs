@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use super::eventually;
+use super::{Pair, eventually};
 
 /// A script of `tests/programs`, run by the Python that has the SDKs, to its end.
 pub(crate) fn python(script: &str, arguments: &[&str]) -> String {
@@ -86,13 +86,24 @@ impl Nginx {
 
     /// The same, with something beside the `server` block.
     pub(crate) fn start_beside(beside: &str, block: &str, tls: Option<(&str, &str)>) -> Self {
+        Self::listening(beside, block, tls, "")
+    }
+
+    /// An nginx that speaks HTTP/2 over TLS.
+    pub(crate) fn http2(block: &str, pair: &Pair) -> Self {
+        Self::listening("", block, Some((&pair.certificate, &pair.key)), " http2")
+    }
+
+    fn listening(beside: &str, block: &str, tls: Option<(&str, &str)>, protocol: &str) -> Self {
         let directory = TempDir::new().expect("a directory");
         let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
         let mut listen = format!("listen {address}");
         if let Some((certificate, key)) = tls {
             std::fs::write(directory.path().join("cert.pem"), certificate).expect("writes");
             std::fs::write(directory.path().join("key.pem"), key).expect("writes");
-            listen.push_str(" ssl; ssl_certificate cert.pem; ssl_certificate_key key.pem");
+            listen.push_str(" ssl");
+            listen.push_str(protocol);
+            listen.push_str("; ssl_certificate cert.pem; ssl_certificate_key key.pem");
         }
         let mut config = String::from(
             "daemon off; master_process off; pid nginx.pid; error_log stderr; events {}\nhttp { access_log off;\n",
