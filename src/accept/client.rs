@@ -181,7 +181,8 @@ mod tests {
             let (tcp, from) = listener.accept().await.expect("a connection");
             let seat = Gate::default().enter(1).expect("free");
             let http2 = h2::Limits { max_streams: 1, max_head: 1024 };
-            let limits = Limits { head: h1::Limits::REQUEST, http2, head_timeout: None, keep_alive_timeout: None };
+            let head = h1::Limits::REQUEST;
+            let limits = Limits { head, http2, head_timeout: None, keep_alive_timeout: None, write_timeout: None };
             let (done, is_done) = std::sync::mpsc::channel();
             let drain = Drain::default();
             drain.begin();

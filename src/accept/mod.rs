@@ -38,4 +38,6 @@ pub struct Limits {
     pub http2: h2::Limits,
     /// How long a connection may wait for its next request. `None`: no limit.
     pub keep_alive_timeout: Option<Duration>,
+    /// How long a client may leave unread what it is sent. `None`: no limit.
+    pub write_timeout: Option<Duration>,
 }

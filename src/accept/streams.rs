@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::{Client, Limits, Seat};
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, earlier};
 use crate::drain::Ticket;
 use crate::h2::{Accepted, Server};
 use crate::wire::{Stream, Wire};
@@ -47,12 +47,10 @@ impl Streams {
     pub async fn next(&mut self, limits: &Limits) -> Option<Wire> {
         let Self { server, deadline, ticket, .. } = self;
         let mut begun = pin!(ticket.begun());
-        let mut is_ending = false;
         let mut idle_since = None;
         poll_fn(|cx| {
             loop {
-                if !is_ending && begun.as_mut().poll(cx).is_ready() {
-                    is_ending = true;
+                if !server.is_ending() && begun.as_mut().poll(cx).is_ready() {
                     server.end();
                 }
                 match server.poll_accept(cx) {
@@ -65,21 +63,32 @@ impl Streams {
                 let now = Instant::now();
                 let is_idle = !server.has_streams();
                 ticket.set_idle(is_idle);
-                let since = if is_idle { *idle_since.get_or_insert(now) } else { now };
-                if !is_idle {
-                    idle_since = None;
+                idle_since = if is_idle { idle_since.or(Some(now)) } else { None };
+                let after = |since: Option<Instant>, limit: Option<Duration>| Some(since? + limit?);
+                let head_at = after(server.unfinished_since(), limits.head_timeout);
+                let (end_at, cut_at) = if server.is_ending() {
+                    // Who could not say a whole word has no last one.
+                    (None, idle_since.and_then(|since| earlier(Some(since + LAST_WORD), head_at)))
+                } else {
+                    (earlier(head_at, after(idle_since, limits.keep_alive_timeout)), None)
+                };
+                // Each stream has this limit, and its end should be told as its own.
+                let write_limit = limits.write_timeout.map(|limit| limit + LAST_WORD);
+                let cut_at = earlier(cut_at, after(server.stalled_since(), write_limit));
+                // A stream that ends without a word to the connection is noticed when somebody looks.
+                let idle_limit = if server.is_ending() { Some(LAST_WORD) } else { limits.keep_alive_timeout };
+                let look_at = if is_idle { None } else { after(Some(now), idle_limit) };
+                deadline.set(earlier(look_at, earlier(end_at, cut_at)));
+                if deadline.poll(cx).is_pending() {
+                    return Poll::Pending;
                 }
-                let limit = if is_ending { Some(LAST_WORD) } else { limits.keep_alive_timeout };
-                deadline.set(limit.map(|limit| since + limit));
-                match deadline.poll(cx) {
-                    Poll::Pending => return Poll::Pending,
-                    // A stream that ended without a word to the connection is noticed here.
-                    Poll::Ready(()) if !is_idle => {}
-                    Poll::Ready(()) if is_ending => return Poll::Ready(None),
-                    Poll::Ready(()) => {
-                        (is_ending, idle_since) = (true, None);
-                        server.end();
-                    }
+                let now = Instant::now();
+                if cut_at.is_some_and(|at| at <= now) {
+                    return Poll::Ready(None);
+                }
+                if end_at.is_some_and(|at| at <= now) {
+                    idle_since = None;
+                    server.end();
                 }
             }
         })

@@ -1,21 +1,24 @@
 //! Connections to upstreams, and the streams on them.
 
 use std::cell::Cell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use ::h2::client::{ResponseFuture, SendRequest};
 use ::h2::{Reason, RecvStream};
 use bytes::Bytes;
 use http::{Method, Response};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Instant;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
 
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
+use super::watch::Watch;
 use super::{FRAME, SEND_BUFFER, STREAM_WINDOW, failure, head, unfit};
 use crate::h1::{self, Framing, RequestReader};
 use crate::origin::Scheme;
@@ -25,6 +28,16 @@ use crate::wire::{Layer, Wire};
 const MAX_STREAMS: usize = 100;
 /// The largest table that compressed fields of answers may fill, and the longest list of them, in bytes.
 const MAX_HEAD: u32 = 64 * 1024;
+/// What may be held on a connection beside content where that comes in small frames, in bytes: `h2` reckons with 256
+/// for each. It is what all streams need together whose recipients are slow, if frames have some 60 bytes on the
+/// average. Beyond that the connection ends with everybody's streams on it, so it has to be more than a few clients
+/// that do not read can bring about.
+const SMALL_FRAMES: usize = 3 * STREAM_WINDOW as usize * MAX_STREAMS;
+/// For how long an upstream may be silent in the wrong place before its connection takes no new streams: inside a head
+/// or its greeting, where it reads nothing, where it says nothing at all to somebody who then gives up.
+const STUCK: Duration = Duration::from_secs(10);
+/// How long a connection that nobody uses has for its last word.
+const LAST_WORD: Duration = Duration::from_secs(5);
 /// What a request may have: it has been read once already, and only what we added can have made it longer.
 const REQUEST: h1::Limits =
     h1::Limits { max_head: usize::MAX >> 1, max_first_line: usize::MAX >> 1, max_fields: 20_000 };
@@ -33,9 +46,12 @@ const REQUEST: h1::Limits =
 pub struct Connection {
     requests: SendRequest<Bytes>,
     scheme: Scheme,
+    watch: Rc<Watch>,
     streams: Cell<usize>,
     is_over: Cell<bool>,
     idle_since: Cell<Instant>,
+    /// Tells the driver when this goes.
+    gone: Rc<Notify>,
 }
 
 /// One stream of a connection to an upstream: a wire on which one request goes out, and one answer arrives.
@@ -46,6 +62,8 @@ pub struct ClientStream {
     answer: Answer,
     incoming: Incoming,
     to_head: bool,
+    /// When the request went out, and how much had been heard from the upstream by then.
+    asked: Option<(Instant, u64)>,
 }
 
 /// How far the request has come.
@@ -81,19 +99,35 @@ pub async fn connect(wire: Wire, scheme: Scheme) -> io::Result<(Rc<Connection>, 
         // As much as all streams together: one whose recipient is slow never holds up another.
         .initial_connection_window_size(STREAM_WINDOW * 100)
         .max_frame_size(FRAME)
-        .max_send_buffer_size(SEND_BUFFER);
-    let (requests, driver) = builder.handshake(wire).await.map_err(failure)?;
+        .max_send_buffer_size(SEND_BUFFER)
+        .data_frame_budget(SMALL_FRAMES);
+    let (wire, watch) = Watch::over(wire, 0);
+    let (requests, mut driver) = builder.handshake(wire).await.map_err(failure)?;
     let connection = Rc::new(Connection {
         requests,
         scheme,
+        watch: Rc::clone(&watch),
         streams: Cell::new(0),
         is_over: Cell::new(false),
         idle_since: Cell::new(Instant::now()),
+        gone: Rc::default(),
     });
-    let weak = Rc::downgrade(&connection);
+    let (weak, gone) = (Rc::downgrade(&connection), Rc::clone(&connection.gone));
     let driver = async move {
         // Every stream learns by itself how the connection ended.
-        let _ = driver.await;
+        let ended = poll_fn(move |cx| match Pin::new(&mut driver).poll(cx) {
+            Poll::Pending if !watch.is_flooded() => Poll::Pending,
+            _ => Poll::Ready(()),
+        });
+        let mut ended = pin!(ended);
+        tokio::select! {
+            biased;
+            () = &mut ended => {}
+            // An upstream that does not read would keep it going for ever.
+            () = gone.notified() => {
+                let _ = timeout(LAST_WORD, ended).await;
+            }
+        }
         if let Some(connection) = weak.upgrade() {
             connection.is_over.set(true);
         }
@@ -106,7 +140,7 @@ impl Connection {
     #[must_use]
     pub fn open(self: &Rc<Self>) -> Option<ClientStream> {
         let room = self.requests.current_max_send_streams().min(MAX_STREAMS);
-        if self.is_over.get() || self.streams.get() >= room {
+        if self.is_over() || self.streams.get() >= room {
             return None;
         }
         self.streams.set(self.streams.get() + 1);
@@ -117,13 +151,15 @@ impl Connection {
             answer: Answer::Unasked,
             incoming: Incoming::new(Vec::new()),
             to_head: false,
+            asked: None,
         })
     }
 
     /// Whether no new stream can be had on it, now or ever.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.is_over.get()
+        let is_stuck = |since: Option<Instant>| since.is_some_and(|since| since.elapsed() >= STUCK);
+        self.is_over.get() || is_stuck(self.watch.stalled_since()) || is_stuck(self.watch.unfinished_since())
     }
 
     /// Since when no stream has run on it.
@@ -153,6 +189,7 @@ impl ClientStream {
             }
         };
         self.answer = Answer::Awaited(answer);
+        self.asked = Some((Instant::now(), self.connection.watch.heard()));
         self.request = if is_empty { Request::Sent } else { Request::Body(Outgoing::new(send, head.framing)) };
         Ok(length - before)
     }
@@ -264,10 +301,23 @@ impl Layer for ClientStream {
     }
 }
 
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.gone.notify_one();
+    }
+}
+
 /// A stream that goes before it is over is cancelled: dropping its halves tells the upstream at once.
 impl Drop for ClientStream {
     fn drop(&mut self) {
         self.end_visibly();
+        // Where not a byte has come since the request, there may be nobody any more.
+        if let (Answer::Awaited(_), Some((at, heard))) = (&self.answer, self.asked)
+            && heard == self.connection.watch.heard()
+            && at.elapsed() >= STUCK
+        {
+            self.connection.is_over.set(true);
+        }
         let left = self.connection.streams.get().saturating_sub(1);
         self.connection.streams.set(left);
         if left == 0 {

@@ -7,11 +7,14 @@
 //! into one on its way to an upstream that speaks HTTP/1.1. Routing, header policy, time limits, log and relay know of
 //! one kind of message only.
 
+mod allowance;
 mod client;
 mod head;
 mod incoming;
 mod outgoing;
+mod passing;
 mod server;
+mod watch;
 
 use std::fmt;
 use std::io;
@@ -23,6 +26,8 @@ pub use server::{Accepted, Limits, Server, ServerStream};
 
 /// The first line of what a client that speaks HTTP/2 sends first (RFC 9113 section 3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
+/// How long all of it is.
+const WHOLE_PREFACE: usize = PREFACE.len() + b"\r\nSM\r\n\r\n".len();
 /// How much of a body is under way on one stream before its recipient takes it, in bytes. It is the protocol's own
 /// default, and what is held of a body on HTTP/1.1.
 const STREAM_WINDOW: u32 = 64 * 1024 - 1;
@@ -57,10 +62,13 @@ fn failure(error: ::h2::Error) -> io::Error {
     if error.is_remote() && (is_refused || error.is_go_away()) {
         return io::Error::new(io::ErrorKind::ConnectionAborted, Unprocessed(error));
     }
-    match error.get_io() {
-        Some(inner) => io::Error::new(inner.kind(), error.to_string()),
-        None => io::Error::new(io::ErrorKind::ConnectionReset, error.to_string()),
-    }
+    let kind = match error.get_io() {
+        Some(inner) => inner.kind(),
+        // What the other side sent is no HTTP/2.
+        None if error.is_library() => io::ErrorKind::InvalidData,
+        None => io::ErrorKind::ConnectionReset,
+    };
+    io::Error::new(kind, error.to_string())
 }
 
 /// What was written is no message that HTTP/2 can carry.

@@ -1,28 +1,32 @@
 //! Connections of clients, and the streams on them.
 
-use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use ::h2::server::{Connection, SendResponse};
 use ::h2::{Reason, RecvStream, ext::Protocol};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 
+use super::allowance::Allowance;
 use super::incoming::Incoming;
 use super::outgoing::{Outgoing, reset_error};
-use super::{FRAME, SEND_BUFFER, STREAM_WINDOW, failure, head, unfit};
+use super::watch::{Watch, Watched};
+use super::{FRAME, SEND_BUFFER, STREAM_WINDOW, WHOLE_PREFACE, failure, head, unfit};
 use crate::h1::{self, Framing, ResponseReader, encode};
 use crate::wire::{Layer, Wire};
 
-/// How many streams a client may break off in a second, on the average and at once. What breaks off more often asks
-/// for work that nobody waits for (CVE-2023-44487).
-const BROKEN_OFF_A_SECOND: u32 = 50;
+/// How many streams may end before their answers, at once and in a second on the average: those that the client breaks
+/// off, and those that we have to because of what it sends on them. Who needs more asks for work that nobody waits for
+/// (CVE-2023-44487, CVE-2025-8671). An editor that asks for a completion with each key, and takes it back with the
+/// next, needs ten in a second.
 const BROKEN_OFF_AT_ONCE: u32 = 400;
+const BROKEN_OFF_A_SECOND: u32 = 50;
 /// How many streams that were broken off are remembered, before and after they were looked at.
 const REMEMBERED: usize = 64;
 /// How long a stream that was broken off here may still be spoken on by the other side.
@@ -39,9 +43,11 @@ pub struct Limits {
 
 /// The connection of a client.
 pub struct Server {
-    connection: Connection<Wire, Bytes>,
-    patience: Rc<Patience>,
+    connection: Connection<Watched, Bytes>,
+    watch: Rc<Watch>,
+    patience: Rc<Allowance>,
     is_ending: bool,
+    is_given_up: bool,
 }
 
 /// What may come next on a connection.
@@ -58,7 +64,8 @@ pub struct ServerStream {
     answer: Answer,
     /// Whether the answer to the request has no body.
     to_head: bool,
-    patience: Rc<Patience>,
+    /// How many streams may still break off. `None`: this one is counted.
+    patience: Option<Rc<Allowance>>,
 }
 
 /// How far the answer has come.
@@ -75,12 +82,6 @@ enum Answer {
     /// The other protocol is spoken.
     Tunnel(Outgoing),
     Ended,
-}
-
-/// How many more streams a client may break off.
-struct Patience {
-    left: Cell<u32>,
-    since: Cell<Instant>,
 }
 
 impl Server {
@@ -102,27 +103,57 @@ impl Server {
             .max_pending_accept_reset_streams(REMEMBERED)
             .reset_stream_duration(AFTERLIFE)
             .enable_connect_protocol();
+        let (wire, watch) = Watch::over(wire, WHOLE_PREFACE);
         let connection = builder.handshake(wire).await.map_err(failure)?;
-        Ok(Self { connection, patience: Rc::default(), is_ending: false })
+        let patience = Rc::new(Allowance::new(BROKEN_OFF_AT_ONCE, BROKEN_OFF_A_SECOND));
+        Ok(Self { connection, watch, patience, is_ending: false, is_given_up: false })
     }
 
     /// The next stream. Whoever waits for it keeps the whole connection going.
     pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Accepted> {
-        if self.patience.is_over() {
-            self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-        }
-        match ready!(self.connection.poll_accept(cx)) {
-            Some(Ok((request, respond))) => {
-                Poll::Ready(Accepted::Stream(Box::new(ServerStream::new(request, respond, &self.patience))))
+        loop {
+            if !self.is_given_up && (self.patience.is_exceeded() || self.watch.is_flooded()) {
+                (self.is_given_up, self.is_ending) = (true, true);
+                self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
             }
-            Some(Err(_)) | None => Poll::Ready(Accepted::End),
+            let (request, mut respond) = match self.connection.poll_accept(cx) {
+                // What has just arrived may have been too much.
+                Poll::Pending if !self.is_given_up && self.watch.is_flooded() => continue,
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(Ok(accepted))) => accepted,
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Accepted::End),
+            };
+            // Nobody waits for the answer to what is already broken off, so nobody is asked for it.
+            if respond.poll_reset(&mut Context::from_waker(Waker::noop())).is_ready() {
+                self.patience.take(1);
+                continue;
+            }
+            return Poll::Ready(Accepted::Stream(Box::new(ServerStream::new(request, respond, &self.patience))));
         }
+    }
+
+    /// Whether no new streams are accepted.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.is_ending
+    }
+
+    /// Since when the client owes the rest of a head that it has begun, or the SETTINGS with which it has to begin.
+    #[must_use]
+    pub fn unfinished_since(&self) -> Option<Instant> {
+        self.watch.unfinished_since()
+    }
+
+    /// Since when the client has read nothing, though there was something to read.
+    #[must_use]
+    pub fn stalled_since(&self) -> Option<Instant> {
+        self.watch.stalled_since()
     }
 
     /// Whether a stream is open.
     #[must_use]
     pub fn has_streams(&mut self) -> bool {
-        self.connection.has_streams()
+        !self.is_given_up && self.connection.has_streams()
     }
 
     /// Accepts no new streams, and ends when those that run have ended. The client is told which those are.
@@ -134,7 +165,7 @@ impl Server {
 }
 
 impl ServerStream {
-    fn new(request: Request<RecvStream>, respond: SendResponse<Bytes>, patience: &Rc<Patience>) -> Self {
+    fn new(request: Request<RecvStream>, respond: SendResponse<Bytes>, patience: &Rc<Allowance>) -> Self {
         let (parts, recv) = request.into_parts();
         let is_upgrade = parts.extensions.get::<Protocol>().is_some();
         let has_body = !is_upgrade && !recv.is_end_stream();
@@ -148,7 +179,7 @@ impl ServerStream {
             incoming.begin(recv, if is_sized { Framing::Length(0) } else { Framing::Chunked });
         }
         let answer = Answer::Head { respond, reader: ResponseReader::default(), arrived: Vec::new(), upgrade };
-        Self { incoming, answer, to_head: parts.method == Method::HEAD, patience: Rc::clone(patience) }
+        Self { incoming, answer, to_head: parts.method == Method::HEAD, patience: Some(Rc::clone(patience)) }
     }
 
     /// Takes bytes of the head; what comes behind it is left.
@@ -194,10 +225,17 @@ impl ServerStream {
             Answer::Ended => Poll::Pending,
         };
         if reset.is_ready() {
-            self.patience.lose();
+            self.count_break();
             self.answer = Answer::Ended;
         }
         reset
+    }
+
+    /// Counts the stream among those that ended before their answers.
+    fn count_break(&mut self) {
+        if let Some(patience) = self.patience.take() {
+            patience.take(1);
+        }
     }
 
     /// Ends an answer that is not whole so that this is seen.
@@ -223,7 +261,7 @@ impl AsyncRead for ServerStream {
             // The request is whole. A client that stays says no more.
             Ok(()) => stream.poll_reset(cx).map(Err),
             Err(error) => {
-                stream.patience.lose();
+                stream.count_break();
                 Poll::Ready(Err(error))
             }
         }
@@ -287,26 +325,5 @@ impl Drop for ServerStream {
         if !(has_said_all && self.incoming.is_complete()) {
             self.break_off();
         }
-    }
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self { left: Cell::new(BROKEN_OFF_AT_ONCE), since: Cell::new(Instant::now()) }
-    }
-}
-
-impl Patience {
-    fn lose(&self) {
-        let elapsed = u32::try_from(self.since.get().elapsed().as_secs()).unwrap_or(u32::MAX);
-        if elapsed > 0 {
-            self.since.set(Instant::now());
-        }
-        let left = self.left.get().saturating_add(elapsed.saturating_mul(BROKEN_OFF_A_SECOND)).min(BROKEN_OFF_AT_ONCE);
-        self.left.set(left.saturating_sub(1));
-    }
-
-    fn is_over(&self) -> bool {
-        self.left.get() == 0
     }
 }

@@ -1,5 +1,6 @@
 //! What one request carries with it on its way.
 
+use std::io;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -81,6 +82,10 @@ impl From<Break> for Failure {
             Break::RequestTimeout => Error::new(Kind::RequestTimeout),
             Break::BadBody(violation) => violation.into(),
             Break::BodyTooLarge => Error::new(Kind::BodyTooLarge),
+            // So says HTTP/2 of what it cannot read.
+            Break::UpstreamClosed(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Error::new(Kind::UpstreamBadAnswer).detail(error)
+            }
             Break::UpstreamClosed(error) => Error::new(Kind::UpstreamReset).detail(error),
             Break::BadAnswer(bad) => Error::new(Kind::UpstreamBadAnswer).detail(bad),
             Break::Timeout(limit) => Error::new(Kind::UpstreamTimeout(limit)),

@@ -10,6 +10,7 @@ mod documents;
 mod doors;
 mod ending;
 mod errors;
+mod frames;
 mod house;
 mod http2_clients;
 mod http2_upgrades;

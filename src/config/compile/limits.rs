@@ -32,6 +32,7 @@ impl Compiler<'_> {
             },
             head_timeout: raw.head_timeout.limit(),
             keep_alive_timeout: raw.keep_alive_timeout.limit(),
+            write_timeout: raw.write_timeout.limit(),
         };
         let client = relay::ClientLimits {
             body_timeout: raw.body_timeout.limit(),

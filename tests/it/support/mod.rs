@@ -3,6 +3,7 @@
 
 mod authority;
 mod client;
+pub(crate) mod frames;
 mod haproxy;
 pub(crate) mod http2;
 mod message;
@@ -12,6 +13,7 @@ mod proxy;
 mod tls;
 mod upstream;
 mod ways;
+mod witness;
 
 use std::time::Duration;
 
@@ -25,6 +27,7 @@ pub(crate) use proxy::{Proxy, aqueduct, write_private};
 pub(crate) use tls::TlsUpstream;
 pub(crate) use upstream::{Script, Upstream};
 pub(crate) use ways::{TlsFront, http_proxy, socks_proxy};
+pub(crate) use witness::Witness;
 
 /// How long a test waits for something that has to happen before it fails. Generous: machines are busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

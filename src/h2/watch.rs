@@ -1,0 +1,141 @@
+//! A wire under frames, and what is seen on it that the frames do not say: heads that do not end, a peer that does not
+//! read, one that talks without saying anything.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::allowance::Allowance;
+use super::passing::Passing;
+use crate::wire::Wire;
+
+/// What frames without content may cost, at once and in a second, in bytes; every byte that is sent pays for one more.
+/// That are 476 PINGs or 2,500 window updates at once, with nothing said to the peer in between. One that answers each
+/// DATA frame of a stream with two updates, and each hundred bytes with a PING, never uses any of it up.
+const CHATTER_AT_ONCE: u32 = 10_000;
+const CHATTER_A_SECOND: u32 = 1_000;
+/// How many bytes are read at a time before others have their turn: the tasks of the streams, and other connections.
+const TURN: usize = 64 * 1024;
+
+/// What is seen on a wire.
+pub(super) struct Watch {
+    arriving: RefCell<Passing>,
+    chatter: Allowance,
+    /// Since when something has been begun that is not whole.
+    unfinished_since: Cell<Option<Instant>>,
+    /// Since when nothing could be written.
+    stalled_since: Cell<Option<Instant>>,
+    /// How many bytes have arrived.
+    heard: Cell<u64>,
+}
+
+/// A wire that is watched.
+pub(super) struct Watched {
+    wire: Wire,
+    watch: Rc<Watch>,
+    /// How much has been read since the last pause.
+    in_turn: usize,
+}
+
+impl Watch {
+    /// Watches a wire on which a preface of this length comes before the first frame.
+    pub(super) fn over(wire: Wire, preface: usize) -> (Watched, Rc<Self>) {
+        let watch = Rc::new(Self {
+            arriving: RefCell::new(Passing::behind(preface)),
+            chatter: Allowance::new(CHATTER_AT_ONCE, CHATTER_A_SECOND),
+            unfinished_since: Cell::new(Some(Instant::now())),
+            stalled_since: Cell::new(None),
+            heard: Cell::new(0),
+        });
+        (Watched { wire, watch: Rc::clone(&watch), in_turn: 0 }, watch)
+    }
+
+    /// Since when the peer owes the rest of what it has begun: a message's head, or the SETTINGS with which it has to
+    /// begin. Its next frames can only follow that.
+    pub(super) fn unfinished_since(&self) -> Option<Instant> {
+        self.unfinished_since.get()
+    }
+
+    /// Since when the peer has read nothing, though there was something to read.
+    pub(super) fn stalled_since(&self) -> Option<Instant> {
+        self.stalled_since.get()
+    }
+
+    /// How many bytes have arrived so far.
+    pub(super) fn heard(&self) -> u64 {
+        self.heard.get()
+    }
+
+    /// Whether the peer has sent more frames without content than anybody has a use for.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.chatter.is_exceeded()
+    }
+
+    fn arrive(&self, bytes: &[u8]) {
+        self.heard.set(self.heard.get() + bytes.len() as u64);
+        let mut arriving = self.arriving.borrow_mut();
+        let heads = arriving.message_heads();
+        match arriving.pass(bytes) {
+            0 => {}
+            cost => self.chatter.take(cost),
+        }
+        if !arriving.has_settings() {
+            return;
+        }
+        if !arriving.is_in_message_head() {
+            self.unfinished_since.set(None);
+        } else if self.unfinished_since.get().is_none() || arriving.message_heads() > heads {
+            self.unfinished_since.set(Some(Instant::now()));
+        }
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, room: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.in_turn >= TURN {
+            self.in_turn = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = room.filled().len();
+        let polled = Pin::new(&mut self.wire).poll_read(cx, room);
+        if polled.is_pending() {
+            self.in_turn = 0;
+        }
+        ready!(polled)?;
+        let arrived = &room.filled()[before..];
+        self.in_turn += arrived.len();
+        self.watch.arrive(arrived);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.wire).poll_write(cx, bytes);
+        let stalled_since = &self.watch.stalled_since;
+        match &polled {
+            Poll::Pending if stalled_since.get().is_none() => stalled_since.set(Some(Instant::now())),
+            Poll::Pending => {}
+            Poll::Ready(written) => {
+                stalled_since.set(None);
+                let written = written.as_ref().map_or(0, |written| u32::try_from(*written).unwrap_or(u32::MAX));
+                self.watch.chatter.give(written);
+            }
+        }
+        polled
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.wire).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.wire).poll_shutdown(cx)
+    }
+}
