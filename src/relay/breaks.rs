@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use super::flow::Broken;
 use crate::error::Limit;
 use crate::h1::Violation;
 
@@ -38,6 +39,31 @@ pub enum BadAnswer {
     ForeignSwitch,
     /// Interim answers without end.
     TooManyInterim,
+}
+
+impl Break {
+    /// What a request that broke off says of the client.
+    pub(super) fn in_request(broken: &Broken) -> Self {
+        match broken {
+            Broken::Source(_) | Broken::Sink(_) => Self::ClientGone,
+            Broken::Framing(violation) => Self::BadBody(*violation),
+            Broken::TooLarge => Self::BodyTooLarge,
+        }
+    }
+
+    /// What an answer that broke off says of either side.
+    pub(super) fn in_answer(broken: Broken) -> Self {
+        match broken {
+            Broken::Source(error) => Self::UpstreamClosed(error),
+            Broken::Sink(_) => Self::ClientGone,
+            Broken::Framing(violation) => Self::bad_answer(violation),
+            Broken::TooLarge => unreachable!("answers have no limit"),
+        }
+    }
+
+    pub(super) fn bad_answer(violation: Violation) -> Self {
+        Self::BadAnswer(BadAnswer::Violation(violation))
+    }
 }
 
 impl fmt::Display for BadAnswer {

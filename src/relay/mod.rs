@@ -32,7 +32,7 @@ use overdue::{Overdue, Wait};
 
 use crate::deadline::{Deadline, Now, earlier};
 use crate::error::Limit;
-use crate::h1::{self, ResponseHead, Upgrade, Violation};
+use crate::h1::{self, ResponseHead, Upgrade};
 use crate::wire::Wire;
 
 /// How many bytes of a next request are read ahead while this exchange runs. Reading is how a client's end is seen.
@@ -137,7 +137,7 @@ impl<'a> Relay<'a> {
     /// # Errors
     /// The body is broken, or too large.
     pub fn preload(&mut self) -> Result<(), Break> {
-        self.request.preload(self.client).map_err(|broken| broken_request(&broken))
+        self.request.preload(self.client).map_err(|broken| Break::in_request(&broken))
     }
 
     /// Lets something happen that needs no bytes of either side, for as long as the client stays and `limit` lasts.
@@ -217,7 +217,7 @@ impl<'a> Relay<'a> {
             if self.poll_interim(cx)?.is_ready()
                 && let Poll::Ready(result) = answer.poll(cx, now, upstream, self.client)
             {
-                return Poll::Ready(result.map_err(broken_answer));
+                return Poll::Ready(result.map_err(Break::in_answer));
             }
             self.poll_client(cx)?;
             let (limit, overdue) = match answer.waits_for() {
@@ -288,7 +288,7 @@ impl<'a> Relay<'a> {
                 self.request_abandoned = true;
                 Ok(())
             }
-            Poll::Ready(Err(broken)) => Err(broken_request(&broken)),
+            Poll::Ready(Err(broken)) => Err(Break::in_request(&broken)),
         }
     }
 
@@ -300,7 +300,7 @@ impl<'a> Relay<'a> {
     ) -> Poll<Result<ResponseHead, Break>> {
         loop {
             let limits = &h1::Limits::RESPONSE;
-            let read = answers.reader.read(upstream.input.filled(), self.to_head, limits).map_err(bad_answer)?;
+            let read = answers.reader.read(upstream.input.filled(), self.to_head, limits).map_err(Break::bad_answer)?;
             if let Some((head, length)) = read {
                 if !head.is_interim() || self.switches(&head)? {
                     upstream.input.consume(length);
@@ -400,27 +400,5 @@ impl<'a> Relay<'a> {
             Side::Sink => (self.timeouts.idle, Overdue::Upstream(Limit::Idle)),
         };
         (limit.map(|limit| self.request.waits_since(now) + limit), overdue)
-    }
-}
-
-fn bad_answer(violation: Violation) -> Break {
-    Break::BadAnswer(BadAnswer::Violation(violation))
-}
-
-/// What a request's end before its time says of the client.
-fn broken_request(broken: &Broken) -> Break {
-    match broken {
-        Broken::Source(_) | Broken::Sink(_) => Break::ClientGone,
-        Broken::Framing(violation) => Break::BadBody(*violation),
-        Broken::TooLarge => Break::BodyTooLarge,
-    }
-}
-
-fn broken_answer(broken: Broken) -> Break {
-    match broken {
-        Broken::Source(error) => Break::UpstreamClosed(error),
-        Broken::Sink(_) => Break::ClientGone,
-        Broken::Framing(violation) => bad_answer(violation),
-        Broken::TooLarge => unreachable!("answers have no limit"),
     }
 }

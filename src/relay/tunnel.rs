@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::flow::{Broken, Flow, Side};
 use super::outbox::Outbox;
 use super::overdue::{self, Overdue, Wait};
-use super::{Break, Relay, broken_answer};
+use super::{Break, Relay};
 use crate::deadline::{Deadline, Now};
 use crate::error::Limit;
 use crate::h1::{Body, Framing, Trailers};
@@ -111,7 +111,7 @@ impl Tunnel<'_> {
     }
 
     fn poll_down(&mut self, cx: &mut Context<'_>, now: &mut Now) -> Poll<Result<(), Break>> {
-        self.down.poll(cx, now, &mut self.upstream, self.client).map_err(broken_answer)
+        self.down.poll(cx, now, &mut self.upstream, self.client).map_err(Break::in_answer)
     }
 
     fn poll_up(&mut self, cx: &mut Context<'_>, now: &mut Now) -> Poll<Result<(), Break>> {
