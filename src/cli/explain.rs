@@ -77,6 +77,9 @@ fn told(plan: &Plan, lang: Lang) -> String {
     say(&Say::Forwarded { route: &shown(&*plan.route.key), universal, url: &shown(&url) });
     say(&Tell::ExplainHost(&shown(&plan.host)));
     say(&Tell::ExplainWay(&shown(&ways::told(&plan.way, lang))));
+    if plan.route.http2 && plan.upgrade.is_none() {
+        say(&Tell::ExplainHttp2);
+    }
     if let Some(upgrade) = &plan.upgrade {
         say(&Tell::ExplainUpgrade(&shown(upgrade.as_bytes())));
     }

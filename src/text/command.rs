@@ -52,6 +52,8 @@ pub enum Tell<'a> {
     ExplainHost(&'a dyn Display),
     /// How it would go out.
     ExplainWay(&'a dyn Display),
+    /// HTTP/2 is spoken to the upstream.
+    ExplainHttp2,
     /// It asks to speak these protocols.
     ExplainUpgrade(&'a dyn Display),
     /// A header would pass.
@@ -153,6 +155,7 @@ impl Tell<'_> {
             }
             Self::ExplainHost(host) => write!(f, "   Host:             {host}"),
             Self::ExplainWay(way) => write!(f, "   Way out:          {way}"),
+            Self::ExplainHttp2 => f.write_str("   Version:          HTTP/2, over TLS only if the upstream agrees"),
             Self::ExplainUpgrade(protocols) => {
                 write!(f, "   Upgrade:          {protocols} (after 101, bytes pass both ways as they are)")
             }
@@ -202,6 +205,7 @@ impl Tell<'_> {
             }
             Self::ExplainHost(host) => write!(f, "   Host:         {host}"),
             Self::ExplainWay(way) => write!(f, "   出口:         {way}"),
+            Self::ExplainHttp2 => f.write_str("   版本:         HTTP/2（经由 TLS 时需上游同意）"),
             Self::ExplainUpgrade(protocols) => {
                 write!(f, "   协议升级:     {protocols} (收到 101 后双向原样转发)")
             }

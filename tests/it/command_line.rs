@@ -97,6 +97,21 @@ fn explain_says_what_would_happen_and_why() {
 }
 
 #[test]
+fn explain_says_where_http_2_is_spoken() {
+    let directory = with(&json!({"routes": {
+        "two": {"target_url": "https://api.example.com", "http2": true},
+        "one": {"target_url": "https://api.example.com"},
+    }}));
+    let says = |arguments: &[&str]| {
+        let (status, out, _) = run(directory.path(), &[&["explain", "GET"], arguments].concat());
+        assert_eq!(status, 0, "{arguments:?}");
+        out.contains("   Version:          HTTP/2, over TLS only if the upstream agrees\n")
+    };
+    assert!(says(&["/two"]) && !says(&["/one"]));
+    assert!(!says(&["/two", "-H", "Connection: Upgrade", "-H", "Upgrade: websocket"]), "those go over HTTP/1.1");
+}
+
+#[test]
 fn explain_tells_refusals_and_health_from_requests() {
     let directory = with(&json!({"routes": {"a": {"target_url": "http://h"}}}));
     let (status, out, _) = run(directory.path(), &["explain", "GET", "/"]);
