@@ -303,7 +303,7 @@ macro_rules! schema {
 
 schema!(LogFormat, "LogFormat", { "type": "string", "enum": ["pretty", "json"] });
 schema!(Language, "Language", { "type": "string", "enum": ["en", "zh"] });
-schema!(Texts, "Texts", { "type": ["array", "string"], "items": { "type": "string" } });
+schema!(Texts, "Texts", { "type": ["array", "string", "null"], "items": { "type": "string" } });
 schema!(IgnoredText, "Text", { "type": "string" });
 schema!(Pem, "Pem", { "type": "string" });
 schema!(Port, "Port", { "type": ["integer", "string"], "minimum": 0, "maximum": 65535, "format": "port" });

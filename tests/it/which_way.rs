@@ -85,6 +85,7 @@ fn no_proxy_of_the_file_is_for_all_but_a_routes_own_proxy() {
         (json!(["localhost", "10.0.0.0/8"]), json!(null), &[], "TWO"),
         (json!([]), json!(null), &[], "TWO"),
         (json!("*"), json!("ONE"), &[], "ONE"),
+        (json!(null), json!(null), &[], "TWO"),
         // What the environment excepts is excepted from its own proxies only.
         (json!([]), json!(null), &[("NO_PROXY", "*")], "TWO"),
     ] {
@@ -337,7 +338,10 @@ fn bad_exceptions_in_the_file_are_errors_and_in_the_environment_warnings() {
     assert_eq!(status, 1);
     assert!(told.starts_with("config.json:1:13: no_proxy: 'http://***@h' is no name"), "{told}");
     let (status, told) = command(&json!({"no_proxy": 5}), &["check"], |_| {});
-    assert!(status == 1 && told.contains("no_proxy: expected an array or a string, found a whole number"), "{told}");
+    assert!(
+        status == 1 && told.contains("no_proxy: expected an array or a string or null, found a whole number"),
+        "{told}"
+    );
 
     let config = json!({"routes": {"a": {"target_url": "http://h"}}});
     let set = [("HTTP_PROXY", "http://h"), ("NO_PROXY", "a.example, <local>")];

@@ -6,7 +6,7 @@ use super::Compiler;
 use crate::config::scalar::Texts;
 use crate::jsonc::Path;
 use crate::secret::{MASK, mask_userinfo};
-use crate::text::Problem;
+use crate::text::{Problem, shown};
 use crate::upstream::{BadProxy, Environment, NoProxy, Proxy, Reason, WayOut};
 
 impl Compiler<'_> {
@@ -78,7 +78,7 @@ impl Compiler<'_> {
 /// An entry that is none may be anything, the URL of a proxy with its password too.
 fn masked(entry: &str) -> String {
     match entry.rsplit_once('@') {
-        Some((_, host)) if !entry.contains("://") => format!("{MASK}@{host}"),
-        _ => String::from_utf8_lossy(&mask_userinfo(entry.as_bytes())).into_owned(),
+        Some((_, host)) if !entry.contains("://") => format!("{MASK}@{}", shown(host)),
+        _ => shown(&mask_userinfo(entry.as_bytes())).to_string(),
     }
 }

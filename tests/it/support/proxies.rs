@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -15,6 +16,9 @@ pub(crate) const USER: &str = "alice";
 pub(crate) const PASSWORD: &str = "w0nder:l@nd";
 /// That of tinyproxy, which understands letters, digits and little else.
 pub(crate) const PLAIN_PASSWORD: &str = "w0nder.l-nd";
+
+/// How long a proxy may take to end.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// A proxy that runs.
 pub(crate) struct RealProxy {
@@ -48,7 +52,9 @@ impl RealProxy {
             let config = format!(
                 "http_port 127.0.0.1:{port}\npid_filename {place}/squid.pid\naccess_log none\ncache_log {place}/cache.log\ncache deny all\n{login}http_access allow all\nshutdown_lifetime 0 seconds\npinger_enable off\n"
             );
-            ["-N".into(), "-f".into(), written(directory, "squid.conf", &config)].into()
+            // Its shared memory is named after it, and there may be several.
+            let name = format!("aqueduct{port}");
+            ["-N".into(), "-n".into(), name, "-f".into(), written(directory, "squid.conf", &config)].into()
         })
     }
 
@@ -67,7 +73,7 @@ impl RealProxy {
     pub(crate) fn dante() -> Self {
         Self::start("danted", |port, directory| {
             let config = format!(
-                "logoutput: {place}/log\ninternal: 127.0.0.1 port = {port}\nexternal: lo\nclientmethod: none\nsocksmethod: none\nuser.unprivileged: nobody\nclient pass {{ from: 127.0.0.0/8 to: 0.0.0.0/0 }}\nsocks pass {{ from: 127.0.0.0/8 to: 0.0.0.0/0 }}\n",
+                "logoutput: {place}/log\ninternal: 127.0.0.1 port = {port}\nexternal: lo\nclientmethod: none\nsocksmethod: none\nclient pass {{ from: 127.0.0.0/8 to: 0.0.0.0/0 }}\nsocks pass {{ from: 127.0.0.0/8 to: 0.0.0.0/0 }}\n",
                 place = directory.display()
             );
             let pid = directory.join("pid").display().to_string();
@@ -109,6 +115,12 @@ impl RealProxy {
 
 impl Drop for RealProxy {
     fn drop(&mut self) {
+        // Asked to, they take their helpers and their shared memory with them.
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let start = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) && start.elapsed() < GRACE {
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
