@@ -149,3 +149,16 @@ fn curl_uploads_and_downloads() {
     }
     assert_eq!(curl(&["-I", "-o", "/dev/null", "-w", "%{http_code}", &format!("http://{}/", proxy.address())]), "200");
 }
+
+#[test]
+fn a_curl_that_takes_it_for_a_proxy_is_served_by_the_path() {
+    let upstream = Upstream::ok();
+    let proxy = Proxy::to(&upstream);
+    let url = format!("http://{}", proxy.address());
+    let through =
+        |more: &[&str]| curl(&[&["--noproxy", "", "--proxy", &url, "--proxy-user", "u:p"][..], more].concat());
+    assert_eq!(through(&["http://nowhere.invalid/a/x?y=1"]), "ok");
+    let seen = upstream.request();
+    assert_eq!((seen.target(), seen.field("host")), ("/x?y=1", Some(upstream.address().to_string().as_str())));
+    assert!(seen.field("proxy-authorization").is_none() && seen.field("proxy-connection").is_none());
+}
