@@ -34,7 +34,6 @@ pub struct Client {
     /// Whether it has not asked for anything yet.
     is_new: bool,
     pub(super) ticket: Ticket,
-    /// A stream sits in the seat of its connection.
     pub(super) seat: Option<Seat>,
 }
 
@@ -58,8 +57,8 @@ impl Client {
 
     /// One stream of a client that speaks HTTP/2.
     #[must_use]
-    pub fn of_stream(wire: Wire, peer: Peer, ticket: Ticket) -> Self {
-        Self { wire, deadline: Deadline::default(), peer, rests_since: None, is_new: true, ticket, seat: None }
+    pub fn of_stream(wire: Wire, peer: Peer, ticket: Ticket, seat: Option<Seat>) -> Self {
+        Self { wire, deadline: Deadline::default(), peer, rests_since: None, is_new: true, ticket, seat }
     }
 
     /// Whether what has arrived is the preface of HTTP/2 (RFC 9113 section 3.4): a client may begin with it where it
@@ -179,7 +178,7 @@ mod tests {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
             let mut other = std::net::TcpStream::connect(listener.local_addr().expect("bound")).expect("connects");
             let (tcp, from) = listener.accept().await.expect("a connection");
-            let seat = Gate::default().enter(1).expect("free");
+            let seat = Gate::to(1).enter(1).expect("free");
             let http2 = h2::Limits { max_streams: 1, max_head: 1024 };
             let head = h1::Limits::REQUEST;
             let limits = Limits { head, http2, head_timeout: None, keep_alive_timeout: None, write_timeout: None };

@@ -21,7 +21,7 @@ pub struct Streams {
     server: Server,
     deadline: Deadline,
     ticket: Ticket,
-    _seat: Option<Seat>,
+    seat: Option<Seat>,
 }
 
 impl Streams {
@@ -34,7 +34,13 @@ impl Streams {
             Some(limit) => timeout(limit, handshake).await.ok()?,
             None => handshake.await,
         };
-        Some(Self { server: server.ok()?, deadline, ticket, _seat: seat })
+        Some(Self { server: server.ok()?, deadline, ticket, seat })
+    }
+
+    /// A place for one more stream, each of which may cost as much as a connection; `None` if `max` are taken.
+    #[must_use]
+    pub fn seat(&self, max: usize) -> Option<Seat> {
+        self.seat.as_ref()?.another(max)
     }
 
     /// Accepts no new streams, and lets the connection end when those that run have ended.

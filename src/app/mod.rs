@@ -87,7 +87,7 @@ impl App {
     fn behind(opened: Opened, max_connections: usize, live: &Arc<Live>, log: &Log) -> Result<Self, StartError> {
         let Opened { addresses, sockets, doors } = opened;
         let (phase, _) = watch::channel(Phase::Serving);
-        let gate = Gate::default();
+        let gate = Gate::to(max_connections);
         let mut app = Self { addresses, sockets, max_connections, phase, gate, workers: Vec::new() };
         for (number, doors) in doors.into_iter().enumerate() {
             let setting = Setting {
@@ -96,7 +96,6 @@ impl App {
                 live: Arc::clone(live),
                 log: log.clone(),
                 gate: app.gate.clone(),
-                max_connections,
                 phase: app.phase.subscribe(),
             };
             let thread = thread::Builder::new().name(format!("worker-{number}"));

@@ -34,7 +34,6 @@ pub(super) struct Setting {
     pub(super) live: Arc<Live>,
     pub(super) log: Log,
     pub(super) gate: Gate,
-    pub(super) max_connections: usize,
     pub(super) phase: watch::Receiver<Phase>,
 }
 
@@ -50,7 +49,7 @@ pub(super) fn run(setting: Setting) {
 }
 
 async fn work(setting: Setting) {
-    let Setting { number, doors, live, log, gate, max_connections, mut phase } = setting;
+    let Setting { number, doors, live, log, gate, mut phase } = setting;
     let worker = Rc::new(Worker::new(number, live, log));
     let mut entrance = Entrance {
         own: opened(doors.own),
@@ -59,7 +58,7 @@ async fn work(setting: Setting) {
         hand_on: doors.hand_on,
         first: 0,
         next: 0,
-        host: Host { worker: Rc::clone(&worker), gate, turned_away: Gate::default(), max_connections },
+        host: Host { worker: Rc::clone(&worker), gate, turned_away: Gate::to(MAX_TURNED_AWAY) },
     };
     tokio::select! {
         biased;
@@ -110,7 +109,6 @@ struct Host {
     worker: Rc<Worker>,
     gate: Gate,
     turned_away: Gate,
-    max_connections: usize,
 }
 
 impl Entrance {
@@ -177,10 +175,9 @@ impl Entrance {
 impl Host {
     fn receive(&self, arrival: Arrival) {
         let worker = Rc::clone(&self.worker);
-        let max = self.max_connections.min(self.worker.snapshot().max_connections);
-        if let Some(seat) = self.gate.enter(max) {
+        if let Some(seat) = self.gate.enter(self.worker.snapshot().max_connections) {
             self.worker.drain().spawn(|ticket| proxy::serve(arrival, ticket, seat, worker));
-        } else if let Some(seat) = self.turned_away.enter(MAX_TURNED_AWAY) {
+        } else if let Some(seat) = self.turned_away.enter(usize::MAX) {
             self.worker.drain().spawn(|ticket| proxy::turn_away(arrival, ticket, seat, worker));
         }
     }

@@ -195,10 +195,10 @@ pub struct Limits {
     ///
     /// 请求体的最大长度，超过返回 413。`null` 表示不限。
     pub max_body_size: Option<Size>,
-    /// How many clients may be connected at once. Beyond it: 503. Lowered to what the system's limit on open files
-    /// allows.
+    /// How many clients may be connected at once; each request under way on an HTTP/2 connection counts as one more.
+    /// Beyond it: 503. Lowered to what the system's limit on open files allows.
     ///
-    /// 同时连接的客户端上限，超过返回 503。系统的文件描述符上限不足时会相应降低。
+    /// 同时连接的客户端上限，HTTP/2 连接上进行中的每个请求另算一个，超过返回 503。系统的文件描述符上限不足时会相应降低。
     #[schemars(range(min = 1, max = 10_000_000))]
     pub max_connections: u32,
     /// How many requests a client may have under way at once on one HTTP/2 connection.

@@ -98,8 +98,15 @@ async fn serve_streams(client: Client, worker: Rc<Worker>) {
     let Some(mut streams) = Streams::begin(client, &accept).await else { return };
     while let Some(stream) = streams.next(&accept).await {
         let worker = Rc::clone(&worker);
+        let seat = streams.seat(worker.live.current().max_connections);
         worker.clone().drain().spawn(|ticket| async move {
-            serve_requests(Client::of_stream(stream, peer, ticket), &worker).await;
+            let has_seat = seat.is_some();
+            let mut client = Client::of_stream(stream, peer, ticket, seat);
+            if has_seat {
+                serve_requests(client, &worker).await;
+            } else {
+                refuse(&mut client, &worker, Error::new(Kind::Overloaded)).await;
+            }
         });
     }
 }
@@ -232,7 +239,7 @@ async fn turn_streams_away(client: Client, worker: Rc<Worker>) {
         streams.end();
         let worker = Rc::clone(&worker);
         worker.clone().drain().spawn(|ticket| async move {
-            let mut client = Client::of_stream(stream, peer, ticket);
+            let mut client = Client::of_stream(stream, peer, ticket, None);
             refuse(&mut client, &worker, Error::new(Kind::Overloaded)).await;
         });
     }

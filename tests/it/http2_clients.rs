@@ -349,6 +349,36 @@ fn an_end_lets_running_streams_finish_and_begins_no_others() {
 }
 
 #[test]
+fn a_crowd_on_one_connection_is_told_to_come_back() {
+    let upstream = Upstream::playing(|script: &mut Script| {
+        script.request()?;
+        script.until_closed()
+    });
+    let proxy = Proxy::start(
+        &json!({"server": {"limits": {"max_connections": 4}}, "routes": {"a": {"target_url": upstream.url()}}}),
+    );
+    run(async {
+        let mut client = Http2Client::connect(proxy.address()).await;
+        let mut inside = Vec::new();
+        for _ in 0..3 {
+            inside.push(client.begin(get("/a"), true).await);
+            upstream.request();
+        }
+        let heard = client.get("/a").await;
+        assert_eq!((heard.status, heard.headers["x-aqueduct-error"].as_bytes()), (503, &b"overloaded"[..]));
+        assert_eq!(heard.headers["retry-after"], "1");
+        for (_, send) in &mut inside {
+            send.send_reset(Reason::CANCEL);
+        }
+        let mut status = 503;
+        while status == 503 {
+            status = client.get("/").await.status;
+        }
+        assert_eq!(status, 200);
+    });
+}
+
+#[test]
 fn the_preface_is_understood_in_any_number_of_pieces_and_only_at_the_start() {
     let proxy = Proxy::start(&json!({}));
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
