@@ -34,6 +34,7 @@ mod tunnels;
 mod upgrades;
 mod uploads;
 mod ways_out;
+mod ways_out_failures;
 mod ways_out_socks;
 mod ways_out_tunnels;
 mod websockets;

@@ -6,13 +6,9 @@ use std::sync::mpsc::{Receiver, channel};
 use serde_json::json;
 
 use crate::support::{PATIENCE, Proxy, Script, Upstream};
-use crate::ways_out::{GET, LOGIN, keeps_the_password};
+use crate::ways_out::{GET, LOGIN, keeps_the_password, through};
 
 const GRANTED: [u8; 10] = [5, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-
-fn through(proxy: &str, target: &str) -> Proxy {
-    Proxy::start(&json!({"routes": {"a": {"target_url": target, "proxy": proxy}}}))
-}
 
 /// A SOCKS server that reads these many bytes and gives these answers in turn, and is the target itself afterwards.
 /// What it read is told.
