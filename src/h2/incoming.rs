@@ -65,16 +65,25 @@ impl Incoming {
             if !self.waiting.is_empty() || room.remaining() == 0 {
                 return Poll::Ready(Ok(()));
             }
-            let Some(recv) = &mut self.recv else { return Poll::Ready(Ok(())) };
-            let data = match recv.poll_data(cx) {
-                Poll::Pending if !room.filled().is_empty() => return Poll::Ready(Ok(())),
-                polled => ready!(polled).transpose().map_err(failure)?,
-            };
-            match data {
-                Some(data) => self.content(data)?,
-                None => ready!(self.poll_end(cx))?,
+            match self.poll_more(cx) {
+                Poll::Ready(Ok(true)) => {}
+                // What is read is told first. An error stays, and is met again.
+                _ if !room.filled().is_empty() => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(false)) => return Poll::Ready(Ok(())),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
             }
         }
+    }
+
+    /// Lets what arrives wait to be read. Ready with `false`: there is nothing more to come.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let Some(recv) = &mut self.recv else { return Poll::Ready(Ok(false)) };
+        match ready!(recv.poll_data(cx)).transpose().map_err(failure)? {
+            Some(data) => self.content(data)?,
+            None => ready!(self.poll_end(cx))?,
+        }
+        Poll::Ready(Ok(true))
     }
 
     fn content(&mut self, data: Bytes) -> io::Result<()> {
