@@ -9,6 +9,7 @@
 
 mod allowance;
 mod client;
+mod connection;
 mod head;
 mod incoming;
 mod outgoing;
@@ -21,7 +22,8 @@ use std::io;
 
 use ::h2::Reason;
 
-pub use client::{ClientStream, Connection, connect};
+pub use client::ClientStream;
+pub use connection::{Connection, connect};
 pub use server::{Accepted, Limits, Server, ServerStream};
 
 /// The first line of what a client that speaks HTTP/2 sends first (RFC 9113 section 3.4).
