@@ -15,8 +15,9 @@ use super::passing::Passing;
 use crate::wire::Wire;
 
 /// What frames without content may cost, at once and in a second, in bytes; every byte that is sent pays for one more.
-/// That are 476 PINGs or 2,500 window updates at once, with nothing said to the peer in between. One that answers each
-/// DATA frame of a stream with two updates, and each hundred bytes with a PING, never uses any of it up.
+/// That are some 500 PINGs or 2,500 other frames at once, with nothing said to the peer in between. A request pays for
+/// its answer, an answer for its request, and each DATA frame for the two updates and the PING that a very talkative
+/// recipient has to say of it.
 const CHATTER_AT_ONCE: u32 = 10_000;
 const CHATTER_A_SECOND: u32 = 1_000;
 /// How many bytes are read at a time before others have their turn: the tasks of the streams, and other connections.
@@ -137,5 +138,77 @@ impl AsyncWrite for Watched {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.wire).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::wire::Stream;
+
+    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+    fn watched(room: usize) -> (Watched, Rc<Watch>, tokio::io::DuplexStream) {
+        let (ours, theirs) = duplex(room);
+        let (watched, watch) = Watch::over(Wire::new(Stream::Layered(Box::new(ours))), 0);
+        (watched, watch, theirs)
+    }
+
+    #[tokio::test]
+    async fn others_have_their_turn_though_more_has_arrived() {
+        let (mut watched, _, mut peer) = watched(4 * TURN);
+        peer.write_all(&vec![0; 3 * TURN]).await.expect("room");
+        let mut read = |most: usize| {
+            let mut room = vec![0; most];
+            let mut room = ReadBuf::new(&mut room);
+            let waker = std::task::Waker::noop();
+            let polled = Pin::new(&mut watched).poll_read(&mut Context::from_waker(waker), &mut room);
+            polled.is_ready().then(|| room.filled().len())
+        };
+        for _ in 0..3 {
+            assert_eq!([read(TURN / 2), read(TURN / 2), read(1)], [Some(TURN / 2), Some(TURN / 2), None]);
+        }
+        assert_eq!(read(1), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_begun_is_owed_from_its_own_beginning() {
+        let (mut watched, watch, mut peer) = watched(1 << 16);
+        let begun = Instant::now();
+        let mut hear = async |bytes: &[u8]| {
+            peer.write_all(bytes).await.expect("room");
+            watched.read_exact(&mut vec![0; bytes.len()]).await.expect("bytes");
+            advance(Duration::from_secs(1)).await;
+            watch.unfinished_since().map(|since| since - begun).map(|after| after.as_secs())
+        };
+        let half = &[0, 0, 5, 1, 4, 0, 0, 0, 1, 9, 9][..];
+        assert_eq!(hear(&SETTINGS[..4]).await, Some(0));
+        assert_eq!(hear(&SETTINGS[4..]).await, None);
+        assert_eq!(hear(half).await, Some(2));
+        assert_eq!(hear(&[9]).await, Some(2));
+        // The rest of one head, and the beginning of another.
+        assert_eq!(hear(&[&[9, 9], half].concat()).await, Some(4));
+        assert_eq!(hear(&[9, 9, 9]).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_reads_again_has_not_stalled() {
+        let (mut watched, watch, mut peer) = watched(10);
+        watched.write_all(&[0; 10]).await.expect("room");
+        assert_eq!(watch.stalled_since(), None);
+        let stalled_at = Instant::now();
+        for _ in 0..3 {
+            let written = tokio::time::timeout(Duration::from_secs(1), watched.write_all(&[0])).await;
+            assert!(written.is_err());
+            assert_eq!(watch.stalled_since(), Some(stalled_at));
+        }
+        peer.read_exact(&mut [0; 1]).await.expect("a byte");
+        watched.write_all(&[0]).await.expect("room");
+        assert_eq!(watch.stalled_since(), None);
     }
 }

@@ -6,15 +6,20 @@
 //! HTTP/1.1 has reached the upstream, and so many as the case says; others are served as before; and where only a
 //! stream was at fault, so is the next one on the same connection.
 //!
-//! Where the proxy may be stricter or more lenient than the letter, the case says why that is safe.
+//! Where the proxy is stricter or more lenient than the letter, the case says why that is safe. Beside the tables stand
+//! sieges: floods and games that have to be bounded while others are served; and the same from the other side, with
+//! upstreams that mean no good.
 
 mod compression;
 mod connection;
 mod floods;
 mod heads;
 mod messages;
+mod peer;
 mod siege;
 mod streams;
+mod upstream_floods;
+mod upstreams;
 mod windows;
 
 use serde_json::json;

@@ -26,8 +26,13 @@ pub(super) struct Siege {
 impl Siege {
     /// Of a proxy with these limits, whose route `a` leads to an upstream that may be part of the attack.
     pub(super) fn lay(upstream: &str, limits: &Value) -> Self {
+        Self::lay_on(&json!({"target_url": upstream}), limits)
+    }
+
+    /// The same, with a route of any kind.
+    pub(super) fn lay_on(route: &Value, limits: &Value) -> Self {
         let good = Upstream::ok();
-        let routes = json!({"a": {"target_url": upstream}, "good": {"target_url": good.url()}});
+        let routes = json!({"a": route, "good": {"target_url": good.url()}});
         let proxy = Proxy::start(&json!({"server": {"log_requests": false, "limits": limits}, "routes": routes}));
         let is_over = Arc::new(AtomicBool::new(false));
         let mut siege = Self { proxy, before: 0, is_over, bystander: None };
@@ -63,8 +68,14 @@ impl Siege {
         frames.frame(HEADERS, END_HEADERS | END_STREAM, 1, request_for("/good", "GET", &[]));
         assert_eq!(frames.fate(1), Fate::Answered(200));
         let grown = self.peak() - self.before;
+
         assert!(grown < MOST, "{grown} KiB");
         assert!(self.proxy.is_alive() && self.proxy.err().is_empty(), "{}", self.proxy.err());
+    }
+
+    /// How much memory it has cost at its peak, in KiB.
+    pub(super) fn grown(&self) -> u64 {
+        self.peak() - self.before
     }
 
     fn peak(&self) -> u64 {

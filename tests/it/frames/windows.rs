@@ -56,6 +56,8 @@ fn windows_that_are_never_opened() {
         }
         frames.flush().expect("the proxy reads");
         settled(&taken);
+        // A window's worth of each answer is held, and what it came in.
+        assert!(siege.grown() < u64::from(STREAMS) * 128, "{} KiB", siege.grown());
         // Each ends by itself when its time is over, and the connection goes on.
         let streams: Vec<u32> = (0..STREAMS).map(|number| 2 * number + 1).collect();
         assert!(frames.fates(&streams).iter().all(|fate| *fate == Fate::Reset(CANCEL)));
@@ -147,8 +149,8 @@ fn silence_after_the_preface() {
     let upstream = Upstream::ok();
     let mut siege = Siege::lay(&upstream.url(), &json!({"head_timeout": "300ms"}));
     for said in [PREFACE, &PREFACE[..20], &PREFACE[..18], &[PREFACE, &[0, 0, 6, 4]].concat()] {
-        let mut frames = Frames::connect(siege.proxy.address()).keeping_silent();
-        frames.send(said);
+        let mut frames = Frames::connect(siege.proxy.address());
+        frames.keep_silent().send(said);
         assert!(matches!(frames.end(), Fate::GoneAway(NO_ERROR) | Fate::Closed));
     }
     siege.ends();
@@ -161,14 +163,14 @@ fn silence_inside_a_head() {
     let head = Frame::new(HEADERS, END_HEADERS | END_STREAM, 1, request("GET", &[])).bytes();
     let open = Frame::new(HEADERS, END_STREAM, 1, request("GET", &[])).bytes();
     for half in [&head[..20], &open[..]] {
-        let mut frames = siege.attacker().keeping_silent();
-        frames.send(half);
+        let mut frames = siege.attacker();
+        frames.keep_silent().send(half);
         assert_eq!(frames.end(), Fate::GoneAway(NO_ERROR));
     }
     // An answer that is under way is not cut for it.
-    let mut frames = Frames::open_with(siege.proxy.address(), &[(INITIAL_WINDOW_SIZE, 0x7fff_ffff)]).keeping_silent();
+    let mut frames = Frames::open_with(siege.proxy.address(), &[(INITIAL_WINDOW_SIZE, 0x7fff_ffff)]);
     frames.frame(WINDOW_UPDATE, 0, 0, 0x7ff0_0000_u32.to_be_bytes());
-    frames.get(1).frame(HEADERS, 0, 3, request("GET", &[]));
+    frames.keep_silent().get(1).frame(HEADERS, 0, 3, request("GET", &[]));
     let mut after_goodbye = false;
     let mut more = 0;
     while more < 3 {

@@ -1,4 +1,4 @@
-//! HTTP/2 as frames written by hand, for what no well-behaved peer would say.
+//! HTTP/2 as frames written by hand, for what no well-behaved peer would say: either side of a connection.
 //!
 //! It shares nothing with the product, so that the two cannot be wrong together. Of compressed heads it writes only
 //! literals, and it reads only the status, which comes first: its peer is told to keep no table.
@@ -31,6 +31,7 @@ pub(crate) const PRIORITISED: u8 = 0x20;
 /// Error codes (RFC 9113 section 7).
 pub(crate) const NO_ERROR: u32 = 0;
 pub(crate) const PROTOCOL_ERROR: u32 = 1;
+pub(crate) const INTERNAL_ERROR: u32 = 2;
 pub(crate) const FLOW_CONTROL_ERROR: u32 = 3;
 pub(crate) const STREAM_CLOSED: u32 = 5;
 pub(crate) const FRAME_SIZE_ERROR: u32 = 6;
@@ -41,6 +42,7 @@ pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
 /// Settings (RFC 9113 section 6.5.2).
 pub(crate) const HEADER_TABLE_SIZE: u16 = 1;
 pub(crate) const ENABLE_PUSH: u16 = 2;
+pub(crate) const MAX_CONCURRENT_STREAMS: u16 = 3;
 pub(crate) const INITIAL_WINDOW_SIZE: u16 = 4;
 pub(crate) const MAX_FRAME_SIZE: u16 = 5;
 
@@ -192,6 +194,7 @@ pub(crate) fn settings(values: &[(u16, u32)]) -> Vec<u8> {
 }
 
 impl Frames {
+    /// Either side of a connection.
     pub(crate) fn on(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("a socket");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
@@ -217,8 +220,15 @@ impl Frames {
         frames
     }
 
+    /// Takes what a client begins with, as its server.
+    pub(crate) fn take_preface(&mut self) -> io::Result<()> {
+        self.need(PREFACE.len())?;
+        assert_eq!(self.seen.drain(..PREFACE.len()).collect::<Vec<_>>(), PREFACE);
+        Ok(())
+    }
+
     /// Says nothing but what it is told to, not even what it has to.
-    pub(crate) fn keeping_silent(mut self) -> Self {
+    pub(crate) fn keep_silent(&mut self) -> &mut Self {
         self.acknowledges = false;
         self
     }
