@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::time::sleep;
 
-use super::App;
+use super::{App, service};
 use crate::config::{Finding, Live, Outcome};
 use crate::record::Log;
-use crate::text::{Lang, Say, shown};
+use crate::text::{Lang, Say, Status, shown};
 
 /// How often the file is looked at when `reload_interval` is 0.
 const LIVE: Duration = Duration::from_millis(500);
@@ -35,7 +35,11 @@ pub fn run(mut app: App, live: &Arc<Live>, log: &Log, ready: impl FnOnce(&App)) 
     let ended = runtime.block_on(async {
         let mut signals = Signals::listen()?;
         ready(&app);
-        watch(&mut signals, live, log).await;
+        service::ready(serving(live), live.current().lang);
+        tokio::select! {
+            () = watch(&mut signals, live, log) => {}
+            () = show_life(&app) => {}
+        }
         Ok::<_, io::Error>(end(&mut app, &mut signals, live, log).await)
     })?;
     if ended == Ended::Orderly {
@@ -58,17 +62,43 @@ async fn watch(signals: &mut Signals, live: &Live, log: &Log) {
         tokio::select! {
             asked = signals.next() => match asked {
                 Asked::End => return,
-                Asked::Reload => tell(live.look(true), live, log),
+                Asked::Reload => reload(live, log),
             },
             () = look => tell(live.look(false), live, log),
         }
     }
 }
 
+/// Reloads because somebody asked for it.
+fn reload(live: &Live, log: &Log) {
+    service::reloading();
+    let outcome = live.look(true);
+    let status = if matches!(outcome, Outcome::Refused(_)) { Status::NotReloaded } else { serving(live) };
+    tell(outcome, live, log);
+    service::ready(status, live.current().lang);
+}
+
+fn serving(live: &Live) -> Status {
+    Status::Serving { routes: live.current().routes.iter().filter(|route| route.enabled).count() }
+}
+
+/// Tells the manager of services that the workers are alive, for as long as they are. It is told by this thread: one that
+/// serves knows nothing of the others.
+async fn show_life(app: &App) {
+    let Some(every) = service::pulse() else { return pending().await };
+    while app.is_alive().await {
+        service::alive();
+        sleep(every).await;
+    }
+    pending::<()>().await;
+}
+
 /// Ends the workers: orderly first, then at the end of their time, or at once.
 async fn end(app: &mut App, signals: &mut Signals, live: &Live, log: &Log) -> Ended {
     let snapshot = Arc::clone(&live.current());
-    log.notice(snapshot.lang, &Say::Draining(app.connections()));
+    let connections = app.connections();
+    log.notice(snapshot.lang, &Say::Draining(connections));
+    service::stopping(Status::Ending { connections }, snapshot.lang);
     app.drain();
     let mut timeout = pin!(sleep(snapshot.shutdown_timeout));
     let mut is_cut = false;

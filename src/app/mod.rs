@@ -2,6 +2,8 @@
 
 mod control;
 mod doors;
+mod pulse;
+mod service;
 mod worker;
 
 use std::fmt;
@@ -20,6 +22,7 @@ use crate::record::Log;
 
 pub use control::{Ended, errors, report_panics, run, warn};
 use doors::Opened;
+use pulse::Pulse;
 use worker::Setting;
 
 /// How many open files are kept for what is neither a client nor its upstream.
@@ -37,6 +40,7 @@ pub struct App {
     pub max_connections: usize,
     phase: watch::Sender<Phase>,
     gate: Gate,
+    pulse: Pulse,
     workers: Vec<JoinHandle<()>>,
 }
 
@@ -88,7 +92,8 @@ impl App {
         let Opened { addresses, sockets, doors } = opened;
         let (phase, _) = watch::channel(Phase::Serving);
         let gate = Gate::to(max_connections);
-        let mut app = Self { addresses, sockets, max_connections, phase, gate, workers: Vec::new() };
+        let pulse = Pulse::default();
+        let mut app = Self { addresses, sockets, max_connections, phase, gate, pulse, workers: Vec::new() };
         for (number, doors) in doors.into_iter().enumerate() {
             let setting = Setting {
                 number,
@@ -97,6 +102,7 @@ impl App {
                 log: log.clone(),
                 gate: app.gate.clone(),
                 phase: app.phase.subscribe(),
+                asked: app.pulse.of_another(),
             };
             let thread = thread::Builder::new().name(format!("worker-{number}"));
             app.workers.push(thread.spawn(move || worker::run(setting)).map_err(StartError::Thread)?);
@@ -120,6 +126,11 @@ impl App {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.gate.taken()
+    }
+
+    /// Waits until every worker has shown that it is alive, and gives whether all of them are still there.
+    pub async fn is_alive(&self) -> bool {
+        self.pulse.beats().await
     }
 
     /// Whether every worker has come to its end.

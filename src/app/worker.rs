@@ -11,6 +11,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 
 use super::doors::Doors;
+use super::pulse::Asked;
 use crate::accept::{Arrival, Door, Gate, Handed, Listener};
 use crate::config::Live;
 use crate::drain::Phase;
@@ -35,6 +36,7 @@ pub(super) struct Setting {
     pub(super) log: Log,
     pub(super) gate: Gate,
     pub(super) phase: watch::Receiver<Phase>,
+    pub(super) asked: Asked,
 }
 
 pub(super) fn run(setting: Setting) {
@@ -49,8 +51,9 @@ pub(super) fn run(setting: Setting) {
 }
 
 async fn work(setting: Setting) {
-    let Setting { number, doors, live, log, gate, mut phase } = setting;
+    let Setting { number, doors, live, log, gate, mut phase, asked } = setting;
     let worker = Rc::new(Worker::new(number, live, log));
+    worker.drain().attend(asked.answer());
     let mut entrance = Entrance {
         own: opened(doors.own),
         shared: opened(doors.shared),

@@ -26,6 +26,7 @@ mod reloading;
 mod request_heads;
 mod reuse;
 mod routing;
+mod service;
 mod streaming;
 mod time_limits;
 mod tls;

@@ -1,0 +1,73 @@
+//! What the manager of services is told, where there is one: systemd, by the protocol of `sd_notify`.
+
+use std::time::Duration;
+
+use crate::text::{Lang, Speak, Status};
+
+/// Clients can connect, or a reload has come to its end.
+#[cfg(unix)]
+pub(super) fn ready(status: Status, lang: Lang) {
+    use sd_notify::NotifyState;
+
+    tell(&[NotifyState::Ready, NotifyState::Status(&status.in_lang(lang).to_string())]);
+}
+
+/// A reload has begun, which was asked for.
+#[cfg(unix)]
+pub(super) fn reloading() {
+    use sd_notify::NotifyState;
+
+    // Without the time, the manager could take the end of an earlier reload for that of this one.
+    if let Ok(now) = NotifyState::monotonic_usec_now() {
+        tell(&[NotifyState::Reloading, now]);
+    }
+}
+
+/// The end has begun.
+#[cfg(unix)]
+pub(super) fn stopping(status: Status, lang: Lang) {
+    use sd_notify::NotifyState;
+
+    tell(&[NotifyState::Stopping, NotifyState::Status(&status.in_lang(lang).to_string())]);
+}
+
+/// Every worker is alive.
+#[cfg(unix)]
+pub(super) fn alive() {
+    tell(&[sd_notify::NotifyState::Watchdog]);
+}
+
+/// How often it has to be told that the workers are alive, if the manager wants to hear it: twice in the time after
+/// which it would end the program.
+#[cfg(unix)]
+pub(super) fn pulse() -> Option<Duration> {
+    sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero()).map(|limit| limit / 2)
+}
+
+#[cfg(unix)]
+fn tell(state: &[sd_notify::NotifyState<'_>]) {
+    // A manager that does not listen sees for itself what becomes of that.
+    let _ = sd_notify::notify(state);
+}
+
+/// Elsewhere there is nobody to tell.
+#[cfg(not(unix))]
+pub(super) fn ready(_status: Status, _lang: Lang) {}
+
+/// Elsewhere there is nobody to tell.
+#[cfg(not(unix))]
+pub(super) fn reloading() {}
+
+/// Elsewhere there is nobody to tell.
+#[cfg(not(unix))]
+pub(super) fn stopping(_status: Status, _lang: Lang) {}
+
+/// Elsewhere there is nobody to tell.
+#[cfg(not(unix))]
+pub(super) fn alive() {}
+
+/// Elsewhere nobody asks.
+#[cfg(not(unix))]
+pub(super) fn pulse() -> Option<Duration> {
+    None
+}
