@@ -11,6 +11,7 @@ mod doors;
 mod ending;
 mod errors;
 mod frames;
+mod hostile;
 mod house;
 mod http2_clients;
 mod http2_upgrades;

@@ -10,6 +10,7 @@ mod message;
 mod programs;
 mod proxies;
 mod proxy;
+pub(crate) mod strict;
 mod tls;
 mod upstream;
 mod ways;
