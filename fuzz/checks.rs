@@ -9,7 +9,7 @@ use aqueduct::headers::{Outgoing, Policy, Said, write_answer};
 use aqueduct::jsonc;
 use aqueduct::origin::{Host, Origin, Scheme};
 use aqueduct::route::{Fixed, universal};
-use aqueduct::upstream::{Handshake, Heard, NoProxy, Proxy};
+use aqueduct::upstream::{Guard, Handshake, Heard, Hosts, NoProxy, Proxy};
 
 /// A request head has one reading however it arrives, and what is forwarded of it has the same one.
 pub fn request_head(data: &[u8]) {
@@ -174,6 +174,20 @@ pub fn proxy_url(data: &[u8]) {
     let no_proxy = NoProxy::parse(text, |_| unread += 1);
     let entries = text.split([',', ' ', '\t', '\r', '\n']).filter(|entry| !entry.is_empty()).count();
     assert_eq!(no_proxy.entries().count() + unread, entries);
+}
+
+/// A host, in whatever form, is judged; the entry that names it means it, in both lists.
+pub fn guard(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok((host, _)) = Host::with_port(text) else { return };
+    let judged = Guard::default().check(&host);
+    assert_eq!(judged, Guard::default().check(&host));
+    let Some(only) = Hosts::default().with(&host.to_string()) else { return };
+    let allowed = Guard { allow: Some(only.clone()), ..Guard::default() };
+    assert_eq!(allowed.check(&host), judged, "to be allowed changes nothing else");
+    let denied = Guard { deny: only, ..allowed };
+    assert!(denied.check(&host).is_err(), "deny wins");
+    assert!(Guard { allow: Some(Hosts::default()), ..Guard::default() }.check(&host).is_err());
 }
 
 /// A text keeps its length, and what a parser accepts of it can be mapped.

@@ -28,6 +28,8 @@ pub enum Kind {
     RouteProxyUnusable,
     /// The rest of a universal route's path is no URL that can be asked.
     BadTargetUrl,
+    /// A universal route's target is not one that its client may reach.
+    TargetForbidden(Ban),
     /// Nothing is left of the path to choose a route by.
     EmptyPath,
     /// The path would leave the target's prefix, or cannot be decoded in one way.
@@ -81,6 +83,25 @@ pub enum Refusal {
     Socks5(u8),
     /// The reply of a SOCKS4 server.
     Socks4(u8),
+}
+
+/// Why the client of a universal route may not reach a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Ban {
+    /// A service that hands a cloud's keys to whoever asks from inside.
+    Metadata,
+    /// An address of the same cable, where such services are too.
+    LinkLocal,
+    /// A host that is read as an address, but not by everybody as the same one.
+    Ambiguous,
+    /// `allow_private` is off, and the address is not public.
+    Private,
+    /// `deny_hosts` names it.
+    Denied,
+    /// `allow_hosts` does not name it.
+    NotAllowed,
+    /// This program itself listens there.
+    Own,
 }
 
 /// A step on the way to a connection.
@@ -198,6 +219,7 @@ impl Kind {
         match self {
             Self::BadTargetUrl | Self::EmptyPath | Self::BadPath => 400,
             Self::BadRequest(violation) => violation.status(),
+            Self::TargetForbidden(_) => 403,
             Self::RouteNotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
@@ -227,6 +249,7 @@ impl Kind {
             Self::RouteNotFound => "route_not_found",
             Self::RouteMisconfigured | Self::RouteProxyUnusable => "route_misconfigured",
             Self::BadTargetUrl => "bad_target_url",
+            Self::TargetForbidden(_) => "target_forbidden",
             Self::EmptyPath => "empty_path",
             Self::BadPath => "bad_path",
             Self::MethodNotAllowed => "method_not_allowed",
@@ -271,6 +294,7 @@ impl Kind {
             Self::RouteMisconfigured => "Route is missing 'target_url' configuration.".into(),
             Self::RouteProxyUnusable => "Route has no usable upstream proxy.".into(),
             Self::BadTargetUrl => "Invalid target URL format.".into(),
+            Self::TargetForbidden(_) => "This target is not allowed on this route.".into(),
             Self::EmptyPath => "Empty path after stripping base_path.".into(),
             Self::BadPath => {
                 "Invalid path: it has '.' or '..' segments, a control character or a broken escape.".into()

@@ -19,6 +19,7 @@ use crate::config::{Live, Snapshot};
 use crate::drain::Phase;
 use crate::os;
 use crate::record::Log;
+use crate::upstream::Own;
 
 pub use control::{Ended, errors, report_panics, run, warn};
 use doors::Opened;
@@ -92,6 +93,7 @@ impl App {
         let Opened { addresses, sockets, doors } = opened;
         let (phase, _) = watch::channel(Phase::Serving);
         let gate = Gate::to(max_connections);
+        let own = Own::new(&addresses);
         let pulse = Pulse::default();
         let mut app = Self { addresses, sockets, max_connections, phase, gate, pulse, workers: Vec::new() };
         for (number, doors) in doors.into_iter().enumerate() {
@@ -100,6 +102,7 @@ impl App {
                 doors,
                 live: Arc::clone(live),
                 log: log.clone(),
+                own: own.clone(),
                 gate: app.gate.clone(),
                 phase: app.phase.subscribe(),
                 asked: app.pulse.of_another(),

@@ -17,6 +17,7 @@ use crate::config::Live;
 use crate::drain::Phase;
 use crate::proxy::{self, Worker};
 use crate::record::Log;
+use crate::upstream::Own;
 
 /// How many threads may wait for name servers. They are there only while names are asked for.
 const MAX_RESOLVING: usize = 32;
@@ -34,6 +35,8 @@ pub(super) struct Setting {
     pub(super) doors: Doors,
     pub(super) live: Arc<Live>,
     pub(super) log: Log,
+    /// Where the program listens.
+    pub(super) own: Own,
     pub(super) gate: Gate,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) asked: Asked,
@@ -51,8 +54,8 @@ pub(super) fn run(setting: Setting) {
 }
 
 async fn work(setting: Setting) {
-    let Setting { number, doors, live, log, gate, mut phase, asked } = setting;
-    let worker = Rc::new(Worker::new(number, live, log));
+    let Setting { number, doors, live, log, own, gate, mut phase, asked } = setting;
+    let worker = Rc::new(Worker::new(number, live, log, own));
     worker.drain().attend(asked.answer());
     let mut entrance = Entrance {
         own: opened(doors.own),

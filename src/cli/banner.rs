@@ -72,7 +72,7 @@ fn route_line(base_path: &str, route: &Route, snapshot: &Snapshot) -> String {
     let say = |say: &Say<'_>| say.in_lang(snapshot.lang).to_string();
     let mark = if route.enabled { "✅" } else { "❌" };
     let target = match &route.target {
-        Target::Universal => say(&Say::Universal),
+        Target::Universal(_) => say(&Say::Universal),
         Target::Missing if route.shown_target.is_empty() => say(&Say::MissingTarget),
         Target::Missing | Target::Fixed { .. } | Target::NoWayOut(_) => shown(&*route.shown_target).to_string(),
     };

@@ -7,12 +7,13 @@ use std::time::Duration;
 use clap::ArgMatches;
 
 use super::{Caller, MISUSE, line, print, print_error, print_refusal, ways};
+use crate::config::Target;
 use crate::error::Error;
 use crate::h1::{RequestHead, RequestReader};
 use crate::headers::{Action, Rule};
 use crate::proxy::explain::{Explained, Plan, explain as walk};
 use crate::secret::{mask_query, mask_target};
-use crate::text::{Because, Lang, Say, Speak, Tell, shown, spoken};
+use crate::text::{Because, Lang, Say, Speak, Tell, failure, shown, spoken};
 
 pub(super) fn explain(caller: &Caller<'_>, matches: &ArgMatches) -> ExitCode {
     let source = caller.source();
@@ -36,6 +37,10 @@ pub(super) fn explain(caller: &Caller<'_>, matches: &ArgMatches) -> ExitCode {
         Explained::Refused(error) => {
             let (status, code) = (error.kind().status(), error.kind().code());
             print_error(&line(&Tell::ExplainRefused { status, code, answer: &shown(error.answer()) }, lang));
+            if let Some(detail) = error.log_detail() {
+                let why = failure(error.kind());
+                print_error(&line(&Tell::ExplainReason { why: &why.in_lang(lang), detail: &shown(detail) }, lang));
+            }
             ExitCode::FAILURE
         }
         Explained::Forwarded(plan) => {
@@ -72,11 +77,18 @@ fn told(plan: &Plan, lang: Lang) -> String {
     if let Some((base_path, effective)) = &plan.stripped {
         say(&Say::Stripped { base_path, effective: &shown(&mask_target(effective)) });
     }
-    let universal = matches!(plan.route.target, crate::config::Target::Universal);
+    let guard = match &plan.route.target {
+        Target::Universal(guard) => Some(guard),
+        _ => None,
+    };
+    let universal = guard.is_some();
     let url = [&plan.base[..], &masked(&plan.target)].concat();
     say(&Say::Forwarded { route: &shown(&*plan.route.key), universal, url: &shown(&url) });
     say(&Tell::ExplainHost(&shown(&plan.host)));
     say(&Tell::ExplainWay(&shown(&ways::told(&plan.way, lang))));
+    if let Some(guard) = guard {
+        say(&Tell::ExplainGuard { allow_private: guard.allow_private });
+    }
     if plan.route.http2 && plan.upgrade.is_none() {
         say(&Tell::ExplainHttp2);
     }

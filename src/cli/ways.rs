@@ -38,7 +38,7 @@ pub(super) fn of_route(route: &Route, snapshot: &Snapshot) -> Option<String> {
             taken => Some(told(&taken, lang)),
         },
         Target::NoWayOut(bad) => Some(sentence(Some(UNUSABLE), &Reason::Variable(bad.name), lang)),
-        Target::Universal => {
+        Target::Universal(_) => {
             let candidates = route.way_out.proxies();
             let told: Vec<_> = candidates.iter().map(|(proxy, because)| candidate(proxy, because, lang)).collect();
             (!told.is_empty()).then(|| told.join(", "))

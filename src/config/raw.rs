@@ -294,6 +294,22 @@ pub struct Route {
     ///
     /// 万能代理模式: 路径的其余部分就是目标，即 `/key/https://host/path`。
     pub universal_proxy: bool,
+    /// Whether clients of a universal route may reach addresses that are not public: this machine, private networks and
+    /// the like. Link-local addresses and the metadata services of clouds are refused in any case.
+    ///
+    /// 万能路由的客户端能否访问非公网地址（本机、内网等）。链路本地地址和云服务的元数据地址始终拒绝。
+    pub allow_private: bool,
+    /// The only hosts that clients of a universal route may reach: names (`"api.example.com"`; `"*.example.com"`: all
+    /// below it), addresses, networks (`"10.0.0.0/8"`). `null`: any.
+    ///
+    /// 万能路由的客户端只能访问这些主机: 域名（`"api.example.com"`；`"*.example.com"` 为其所有子域名）、地址、
+    /// 网段（`"10.0.0.0/8"`）。`null` 表示不限。
+    pub allow_hosts: Option<Vec<String>>,
+    /// Hosts that clients of a universal route may not reach, written as in `allow_hosts`. They are refused even if they
+    /// are allowed there.
+    ///
+    /// 万能路由的客户端不能访问的主机，写法同 `allow_hosts`，且优先于它。
+    pub deny_hosts: Vec<String>,
     /// The upstream proxy of this route, written as in `global_proxy`. `null`: that one; `""`: none, whatever the
     /// environment says.
     ///
@@ -382,6 +398,9 @@ impl Default for Route {
             enabled: true,
             target_url: None,
             universal_proxy: false,
+            allow_private: true,
+            allow_hosts: None,
+            deny_hosts: Vec::new(),
             proxy: None,
             force_header_overwrite: None,
             custom_headers: Vec::new(),

@@ -101,8 +101,8 @@ pub enum Target {
         /// The place as the log names it: `scheme://host:port`.
         name: Arc<str>,
     },
-    /// To wherever the client says.
-    Universal,
+    /// To wherever the client says, if this lets it.
+    Universal(Arc<upstream::Guard>),
     /// To one place, but the environment names a proxy for it that cannot be used. Nothing is sent directly instead.
     NoWayOut(upstream::BadVariable),
 }

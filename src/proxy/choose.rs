@@ -112,12 +112,13 @@ fn forward(snapshot: &Snapshot, route: &Route, rest: &[u8], query: Option<&[u8]>
             name: Arc::clone(name),
             is_universal: false,
         }),
-        RouteTarget::Universal => {
+        RouteTarget::Universal(guard) => {
             let mut forward = universal(&route.key, rest, query)?;
             let origin = forward.origin.take().ok_or_else(|| Error::new(Kind::Internal))?;
+            guard.check(&origin.host)?;
             let name = origin.to_string().into();
             let proxy = route.way_out.take(&origin).map_err(|bad| no_way_out(route, bad))?.proxy;
-            let key = Key::new(origin, proxy, snapshot.tls.as_ref()).speaking_http2(route.http2);
+            let key = Key::new(origin, proxy, snapshot.tls.as_ref()).guarded(guard).speaking_http2(route.http2);
             Ok(Forwarding { forward, key: Arc::new(key), name, is_universal: true })
         }
     }

@@ -63,7 +63,7 @@ pub(super) fn failed(why: &Why<'_>, out: &mut String) {
         out,
         why.lang,
         &match why.kind {
-            Kind::BadTargetUrl => Say::UniversalFailed(why),
+            Kind::BadTargetUrl | Kind::TargetForbidden(_) => Say::UniversalFailed(why),
             Kind::BadRequest(_) => Say::Malformed(why),
             _ => Say::Failed(why),
         },

@@ -48,6 +48,18 @@ pub enum Tell<'a> {
         /// What the client would read.
         answer: &'a dyn Display,
     },
+    /// Why so, as the log would say it.
+    ExplainReason {
+        /// The rule.
+        why: &'a dyn Display,
+        /// What it was held against.
+        detail: &'a dyn Display,
+    },
+    /// The target is a name, whose addresses are looked at when a connection is made.
+    ExplainGuard {
+        /// Whether private ones are good too.
+        allow_private: bool,
+    },
     /// What would stand in `Host`.
     ExplainHost(&'a dyn Display),
     /// How it would go out.
@@ -153,6 +165,13 @@ impl Tell<'_> {
             Self::ExplainRefused { status, code, answer } => {
                 write!(f, "The proxy refuses it by itself: {status} {code}\n   {answer}")
             }
+            Self::ExplainReason { why, detail } => write!(f, "   Because:          {why}: {detail}"),
+            Self::ExplainGuard { allow_private: true } => {
+                f.write_str("   Addresses:        looked at before connecting; private ones pass (allow_private)")
+            }
+            Self::ExplainGuard { allow_private: false } => f.write_str(
+                "   Addresses:        looked at before connecting; only public ones pass (allow_private is false)",
+            ),
             Self::ExplainHost(host) => write!(f, "   Host:             {host}"),
             Self::ExplainWay(way) => write!(f, "   Way out:          {way}"),
             Self::ExplainHttp2 => f.write_str("   Version:          HTTP/2, over TLS only if the upstream agrees"),
@@ -202,6 +221,13 @@ impl Tell<'_> {
             Self::ExplainHealth => f.write_str("由代理直接应答: 200，运行正常。不会询问任何上游。"),
             Self::ExplainRefused { status, code, answer } => {
                 write!(f, "由代理直接拒绝: {status} {code}\n   {answer}")
+            }
+            Self::ExplainReason { why, detail } => write!(f, "   原因:         {why}: {detail}"),
+            Self::ExplainGuard { allow_private: true } => {
+                f.write_str("   地址检查:     连接前检查目标地址；允许内网地址 (allow_private)")
+            }
+            Self::ExplainGuard { allow_private: false } => {
+                f.write_str("   地址检查:     连接前检查目标地址；只允许公网地址 (allow_private 为 false)")
             }
             Self::ExplainHost(host) => write!(f, "   Host:         {host}"),
             Self::ExplainWay(way) => write!(f, "   出口:         {way}"),

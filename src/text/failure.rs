@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Lang, Speak};
-use crate::error::{Kind, Limit, Refusal, Step};
+use crate::error::{Ban, Kind, Limit, Refusal, Step};
 
 /// A kind of failure, to be said in words.
 pub struct Failure(Kind);
@@ -30,6 +30,7 @@ impl Failure {
             Kind::RouteMisconfigured => f.write_str("the route has no target_url"),
             Kind::RouteProxyUnusable => f.write_str("the environment names no usable proxy for this route"),
             Kind::BadTargetUrl => f.write_str("the target URL is not valid"),
+            Kind::TargetForbidden(ban) => write!(f, "the target is not allowed on this route: {}", ban.en()),
             Kind::EmptyPath => f.write_str("nothing is left of the path after base_path"),
             Kind::BadPath => f.write_str("the path could leave the target's prefix, or is not encoded in one way"),
             Kind::MethodNotAllowed => f.write_str("the method is not served here"),
@@ -64,6 +65,7 @@ impl Failure {
             Kind::RouteMisconfigured => f.write_str("路由缺少 target_url"),
             Kind::RouteProxyUnusable => f.write_str("环境变量没有为此路由指定可用的代理"),
             Kind::BadTargetUrl => f.write_str("目标 URL 无效"),
+            Kind::TargetForbidden(ban) => write!(f, "此路由不允许该目标: {}", ban.zh()),
             Kind::EmptyPath => f.write_str("剥离 base_path 后路径为空"),
             Kind::BadPath => f.write_str("路径可能越出目标前缀，或编码有歧义"),
             Kind::MethodNotAllowed => f.write_str("此处不接受该请求方法"),
@@ -95,6 +97,32 @@ fn limit_in_chinese(limit: Limit) -> &'static str {
         Limit::FirstByte => "超过首字节时限 (timeouts.first_byte)",
         Limit::Idle => "静默超过时限 (timeouts.idle)",
         Limit::Total => "超过总时限 (timeouts.total)",
+    }
+}
+
+impl Ban {
+    fn en(self) -> &'static str {
+        match self {
+            Self::Metadata => "a cloud's metadata service",
+            Self::LinkLocal => "a link-local address",
+            Self::Ambiguous => "a host that ends in a number and is no address",
+            Self::Private => "not a public address, and allow_private is false",
+            Self::Denied => "deny_hosts names it",
+            Self::NotAllowed => "allow_hosts does not name it",
+            Self::Own => "this proxy itself listens there",
+        }
+    }
+
+    fn zh(self) -> &'static str {
+        match self {
+            Self::Metadata => "云服务的元数据地址",
+            Self::LinkLocal => "链路本地地址",
+            Self::Ambiguous => "主机名以数字结尾，却不是有效的地址",
+            Self::Private => "不是公网地址，而 allow_private 为 false",
+            Self::Denied => "在 deny_hosts 之列",
+            Self::NotAllowed => "不在 allow_hosts 之列",
+            Self::Own => "这是本代理自身的监听地址",
+        }
     }
 }
 

@@ -92,7 +92,14 @@ pub enum Problem {
     /// A key that can never be a path segment.
     UnreachableKey,
     /// Anybody can use the proxy to reach any host.
-    OpenUniversal,
+    OpenUniversal {
+        /// Internal ones too.
+        internal: bool,
+    },
+    /// Neither name nor address nor network.
+    BadHostEntry,
+    /// Rules for targets that clients name, where they name none.
+    UnusedGuard,
     /// Other users of the machine can read the keys in the file.
     WorldReadable,
     /// Something about how clients come in.
@@ -147,7 +154,8 @@ impl Problem {
                 | Self::UnreachableKey
                 | Self::MissingTarget
                 | Self::EmptyRoute
-                | Self::OpenUniversal
+                | Self::OpenUniversal { .. }
+                | Self::UnusedGuard
                 | Self::Door(DoorProblem::UnusedHost)
         )
     }
@@ -227,8 +235,17 @@ impl Problem {
             Self::MissingTarget => f.write_str("the route has neither target_url nor universal_proxy: it answers 500"),
             Self::EmptyRoute => f.write_str("the route is empty: it answers 404, as if it were not there"),
             Self::UnreachableKey => f.write_str("a route key is one path segment: with a '/' in it, or empty, it can never be asked for"),
-            Self::OpenUniversal => f.write_str(
-                "this universal route lets everybody who reaches the port send requests to any host, your internal ones too. Listen on 127.0.0.1, or switch it off",
+            Self::OpenUniversal { internal: true } => f.write_str(
+                "this universal route lets everybody who reaches the port send requests to any host, your internal ones too. Listen on 127.0.0.1, name the targets in allow_hosts, or at least set allow_private to false",
+            ),
+            Self::OpenUniversal { internal: false } => f.write_str(
+                "this universal route lets everybody who reaches the port send requests to any public host. Listen on 127.0.0.1, or name the targets in allow_hosts",
+            ),
+            Self::BadHostEntry => f.write_str(
+                "expected a name (\"api.example.com\", \"*.example.com\"), an address or a network such as \"10.0.0.0/8\", without a port",
+            ),
+            Self::UnusedGuard => f.write_str(
+                "allow_private, allow_hosts and deny_hosts are for universal routes; with a target_url they do nothing",
             ),
             Self::WorldReadable => {
                 f.write_str("every user of this machine can read the keys in this file. Run: chmod 600")
@@ -298,8 +315,17 @@ impl Problem {
             Self::MissingTarget => f.write_str("该路由既没有 target_url 也没有 universal_proxy: 将返回 500"),
             Self::EmptyRoute => f.write_str("该路由为空: 将返回 404，如同不存在"),
             Self::UnreachableKey => f.write_str("路由的键是一个路径段: 为空或含有 '/' 时永远无法访问"),
-            Self::OpenUniversal => f.write_str(
-                "任何能访问此端口的人都可以借这个万能路由向任意主机发送请求，包括内网主机。请改为监听 127.0.0.1，或禁用它",
+            Self::OpenUniversal { internal: true } => f.write_str(
+                "任何能访问此端口的人都可以借这个万能路由向任意主机发送请求，包括内网主机。请改为监听 127.0.0.1，用 allow_hosts 限定目标，或至少将 allow_private 设为 false",
+            ),
+            Self::OpenUniversal { internal: false } => f.write_str(
+                "任何能访问此端口的人都可以借这个万能路由向任意公网主机发送请求。请改为监听 127.0.0.1，或用 allow_hosts 限定目标",
+            ),
+            Self::BadHostEntry => f.write_str(
+                "应为域名 (\"api.example.com\"、\"*.example.com\")、地址或 \"10.0.0.0/8\" 这样的网段，不带端口",
+            ),
+            Self::UnusedGuard => f.write_str(
+                "allow_private、allow_hosts 和 deny_hosts 只用于万能路由；对有 target_url 的路由不起作用",
             ),
             Self::WorldReadable => f.write_str("本机所有用户都能读取此文件中的密钥。请运行: chmod 600"),
             Self::Door(problem) => problem.speak(Lang::Zh, f),

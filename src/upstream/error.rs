@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use super::guard::Forbidden;
 use crate::error::{Error, Kind, Refusal};
 
 /// The step that failed. Addresses and error texts are for the log alone.
@@ -10,6 +11,8 @@ use crate::error::{Error, Kind, Refusal};
 pub enum DialError {
     /// The name could not be resolved.
     Dns(String),
+    /// The client may not reach what the name stands for.
+    Forbidden(Forbidden),
     /// No address took a TCP connection.
     Connect(io::Error),
     /// TLS could not be agreed upon.
@@ -43,6 +46,7 @@ impl DialError {
     fn kind(&self) -> Kind {
         match self {
             Self::Dns(_) => Kind::UpstreamDns,
+            Self::Forbidden(forbidden) => Kind::TargetForbidden(forbidden.ban()),
             Self::Connect(_) => Kind::UpstreamConnect,
             Self::Tls(_) => Kind::UpstreamTls,
             Self::Http2(_) => Kind::UpstreamBadAnswer,
@@ -62,12 +66,19 @@ impl DialError {
     fn detail(&self) -> Option<&dyn fmt::Display> {
         match self {
             Self::Dns(why) | Self::Proxy(ProxyFault::Dns(why) | ProxyFault::BadAnswer(why)) => Some(why),
+            Self::Forbidden(forbidden) => Some(forbidden),
             Self::Connect(error)
             | Self::Tls(error)
             | Self::Http2(error)
             | Self::Proxy(ProxyFault::Connect(error) | ProxyFault::Tls(error) | ProxyFault::Cut(error)) => Some(error),
             Self::Proxy(ProxyFault::Auth | ProxyFault::Refused(_)) => None,
         }
+    }
+}
+
+impl From<Forbidden> for DialError {
+    fn from(forbidden: Forbidden) -> Self {
+        Self::Forbidden(forbidden)
     }
 }
 

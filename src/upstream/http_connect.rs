@@ -5,7 +5,7 @@ use std::io;
 use super::error::ProxyFault;
 use crate::error::Refusal;
 use crate::h1::{self, Limits, ResponseReader, encode};
-use crate::origin::Origin;
+use crate::origin::Host;
 use crate::secret::Secret;
 use crate::wire::Wire;
 
@@ -17,8 +17,13 @@ const LOGIN_WRONG: u16 = 401;
 
 /// Asks for a tunnel. What the proxy sends behind the head of its answer comes from the other end of the tunnel; it
 /// stays in the wire's input.
-pub(super) async fn open(wire: &mut Wire, to: &Origin, authorization: Option<&Secret>) -> Result<(), ProxyFault> {
-    wire.write_all(&request(to, authorization)).await.map_err(ProxyFault::Cut)?;
+pub(super) async fn open(
+    wire: &mut Wire,
+    host: &Host,
+    port: u16,
+    authorization: Option<&Secret>,
+) -> Result<(), ProxyFault> {
+    wire.write_all(&request(host, port, authorization)).await.map_err(ProxyFault::Cut)?;
     let mut reader = ResponseReader::to_connect();
     let (mut interim, mut interim_bytes) = (0, 0);
     loop {
@@ -46,8 +51,8 @@ pub(super) async fn open(wire: &mut Wire, to: &Origin, authorization: Option<&Se
     }
 }
 
-fn request(to: &Origin, authorization: Option<&Secret>) -> zeroize::Zeroizing<Vec<u8>> {
-    let authority = format!("{}:{}", to.host, to.port);
+fn request(host: &Host, port: u16, authorization: Option<&Secret>) -> zeroize::Zeroizing<Vec<u8>> {
+    let authority = format!("{host}:{port}");
     let login = authorization.map_or(0, |value| value.expose().len());
     // With room for all of it: what grows leaves copies behind.
     let mut out = zeroize::Zeroizing::new(Vec::with_capacity(2 * authority.len() + login + 128));

@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::{Arc, LazyLock};
 
+use super::guard::Guard;
 use super::proxy::{Proxy, ProxyScheme};
 use super::tls::Tls;
 use crate::origin::{Origin, Scheme};
@@ -21,6 +22,9 @@ pub struct Key {
     pub tls: Option<Arc<Tls>>,
     /// Whether HTTP/2 is spoken on it, where the other side agrees: over TLS it is asked, in the clear it has to.
     pub http2: bool,
+    /// What its addresses were held against, where a client named its target: a connection that one route may have is
+    /// not for another that would have refused to make it.
+    pub guard: Option<Arc<Guard>>,
     /// The hash of all that, taken once: a route's key is looked up with every request. It is keyed at random, since
     /// clients choose the origins of universal routes.
     hash: u64,
@@ -34,13 +38,21 @@ impl Key {
     pub fn new(origin: Origin, proxy: Option<Arc<Proxy>>, tls: Option<&Arc<Tls>>) -> Self {
         let is_tls_to_proxy = proxy.as_ref().is_some_and(|proxy| proxy.scheme == ProxyScheme::Https);
         let tls = tls.filter(|_| origin.scheme == Scheme::Https || is_tls_to_proxy).cloned();
-        Self { origin, proxy, tunnel: false, tls, http2: false, hash: 0 }.hashed()
+        Self { origin, proxy, tunnel: false, tls, http2: false, guard: None, hash: 0 }.hashed()
     }
 
     /// The same place by the same way, where HTTP/2 is spoken if it is so wished. Through a proxy it needs a tunnel.
     #[must_use]
     pub fn speaking_http2(self, http2: bool) -> Self {
         if http2 { Self { http2, ..self.in_tunnel() }.hashed() } else { self }
+    }
+
+    /// The same place by the same way, if its addresses pass this guard. Where they have to be known for that, a proxy is
+    /// not sent whole requests, whose host it would resolve itself, but asked for a tunnel to one of them.
+    #[must_use]
+    pub fn guarded(self, guard: &Arc<Guard>) -> Self {
+        let tunnel = self.tunnel || (guard.needs_addresses() && self.takes_whole_requests());
+        Self { guard: Some(Arc::clone(guard)), tunnel, ..self }.hashed()
     }
 
     /// The same place by the same way, but through a tunnel in any case, and with HTTP/1.1: what is no plain HTTP/1.1
@@ -60,7 +72,7 @@ impl Key {
     }
 
     fn hashed(self) -> Self {
-        let hash = RANDOM.hash_one((&self.origin, &self.proxy, self.tunnel, &self.tls, self.http2));
+        let hash = RANDOM.hash_one((&self.origin, &self.proxy, self.tunnel, &self.tls, self.http2, &self.guard));
         Self { hash, ..self }
     }
 }
@@ -111,6 +123,8 @@ mod tests {
             key("http://h", Some("socks5://p:80")),
             key("http://h", Some("socks5h://p:80")),
             key("https://h", Some("http://p")),
+            key("http://h", None).guarded(&Arc::default()),
+            key("http://h", None).guarded(&public_only()),
         ];
         for (place, one) in keys.iter().enumerate() {
             for (other_place, other) in keys.iter().enumerate() {
@@ -119,6 +133,23 @@ mod tests {
             }
         }
         assert_eq!(key("http://h", Some("http://p:80")), key("http://h:80", Some("p")));
+    }
+
+    fn public_only() -> Arc<Guard> {
+        Arc::new(Guard { allow_private: false, ..Guard::default() })
+    }
+
+    #[test]
+    fn guards_of_the_same_rules_share() {
+        assert_eq!(key("http://h", None).guarded(&public_only()), key("http://h", None).guarded(&public_only()));
+    }
+
+    #[test]
+    fn who_has_to_know_addresses_lets_no_proxy_resolve_them() {
+        let key = || key("http://h", Some("http://p"));
+        assert!(key().guarded(&Arc::default()).takes_whole_requests());
+        assert!(!key().guarded(&public_only()).takes_whole_requests());
+        assert!(key().guarded(&public_only()).in_tunnel().guard.is_some());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod dial;
 mod error;
+mod guard;
 mod habit;
 mod http_connect;
 mod key;
@@ -23,6 +24,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 pub use error::{DialError, ProxyFault};
+pub use guard::{Forbidden, Guard, Hosts, Own};
 pub use http_connect::LOGIN_WANTED;
 pub use key::Key;
 pub use no_proxy::NoProxy;
@@ -48,15 +50,17 @@ pub struct Upstreams {
     shared: Shared,
     drain: Drain,
     resolver: Resolver,
+    own: Own,
     filled: Notify,
 }
 
 impl Upstreams {
-    /// Those of a worker, whose runtime drives what is shared among exchanges.
+    /// Those of a worker, whose runtime drives what is shared among exchanges. To where the program itself listens no
+    /// client can make them lead.
     #[must_use]
-    pub fn new(drain: Drain) -> Self {
+    pub fn new(drain: Drain, own: Own) -> Self {
         let (pool, shared) = (RefCell::default(), Shared::default());
-        Self { pool, shared, drain, resolver: Resolver::default(), filled: Notify::new() }
+        Self { pool, shared, drain, resolver: Resolver::default(), own, filled: Notify::new() }
     }
 
     /// A connection that was used before and still is good, the most recent first, with the time that it has been
@@ -83,7 +87,7 @@ impl Upstreams {
     /// # Errors
     /// Which step failed, and how.
     pub async fn connect(&self, key: &Arc<Key>, step: &Cell<Option<Step>>) -> Result<Wire, DialError> {
-        let dial = Dial { resolver: &self.resolver, key, step };
+        let dial = Dial { resolver: &self.resolver, key, own: &self.own, step };
         // Boxed: a connection is made rarely, and what it needs must not weigh on every open stream.
         if key.http2 {
             Box::pin(self.shared.connect(dial, key, &self.drain, &self.filled)).await

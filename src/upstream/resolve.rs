@@ -3,7 +3,9 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::future::Future;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -17,20 +19,35 @@ const FRESH: Duration = Duration::from_secs(5);
 const MANY: usize = 256;
 
 /// Asks for each name once, however many wait for it.
-#[derive(Default)]
 pub(super) struct Resolver {
     names: RefCell<HashMap<Box<str>, Rc<Name>>>,
+    ask: Ask,
 }
+
+/// Who knows the addresses of a name.
+type Ask = Box<dyn Fn(&str) -> Answer>;
+type Answer = Pin<Box<dyn Future<Output = Result<Vec<IpAddr>, String>>>>;
 
 struct Name {
     since: Instant,
     addresses: OnceCell<Result<Vec<IpAddr>, String>>,
 }
 
+impl Default for Resolver {
+    fn default() -> Self {
+        Self::asking(|name| Box::pin(ask(name.to_owned())))
+    }
+}
+
 impl Resolver {
+    /// One that asks somebody else than the system.
+    pub(super) fn asking(ask: impl Fn(&str) -> Answer + 'static) -> Self {
+        Self { names: RefCell::default(), ask: Box::new(ask) }
+    }
+
     pub(super) async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, String> {
         let entry = self.entry(name);
-        let result = entry.addresses.get_or_init(|| ask(name)).await;
+        let result = entry.addresses.get_or_init(|| (self.ask)(name)).await;
         if result.is_err() {
             self.forget(name, &entry);
         }
@@ -59,9 +76,9 @@ impl Resolver {
     }
 }
 
-async fn ask(name: &str) -> Result<Vec<IpAddr>, String> {
+async fn ask(name: String) -> Result<Vec<IpAddr>, String> {
     // The runtime does this on a thread of its own.
-    match tokio::net::lookup_host((name, 0)).await {
+    match tokio::net::lookup_host((&*name, 0)).await {
         Ok(found) => {
             let mut addresses: Vec<IpAddr> = Vec::new();
             for address in found.map(|socket| socket.ip()) {

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 mod checks;
 
 type Check = fn(&[u8]);
-const CHECKS: [(&str, Check); 8] = [
+const CHECKS: [(&str, Check); 9] = [
     ("request_head", checks::request_head),
     ("response_head", checks::response_head),
     ("chunks", checks::chunks),
@@ -16,6 +16,7 @@ const CHECKS: [(&str, Check); 8] = [
     ("jsonc", checks::jsonc),
     ("socks", checks::socks),
     ("proxy_url", checks::proxy_url),
+    ("guard", checks::guard),
 ];
 
 #[test]

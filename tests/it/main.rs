@@ -33,6 +33,7 @@ mod time_limits;
 mod tls;
 mod tls_in;
 mod tunnels;
+mod universal_guard;
 mod upgrades;
 mod uploads;
 mod ways_out;

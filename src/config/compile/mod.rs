@@ -1,6 +1,7 @@
 //! From the fields of a file to what they mean.
 
 mod doors;
+mod guard;
 mod headers;
 mod limits;
 mod target;
@@ -109,8 +110,10 @@ impl Compiler<'_> {
             };
             let is_absent = is_empty(&key);
             let route = self.route(&key, route, &inherited, is_absent, &path);
-            if is_public && route.enabled && matches!(route.target, Target::Universal) {
-                self.warn(&path, Problem::OpenUniversal);
+            if let (true, Target::Universal(guard)) = (is_public && route.enabled, &route.target)
+                && guard.allow.is_none()
+            {
+                self.warn(&path, Problem::OpenUniversal { internal: guard.allow_private });
             }
             if route.enabled && !is_absent {
                 table.add(&key, number);
@@ -159,7 +162,8 @@ impl Compiler<'_> {
             self.warn(path, Problem::MissingTarget);
         }
         let headers = Policy::new(inherited.drop, headers.0, headers.1);
-        let takes_upgrades = raw.upgrade.unwrap_or(!matches!(target, Target::Universal)) && headers.passes_upgrades();
+        let takes_upgrades =
+            raw.upgrade.unwrap_or(!matches!(target, Target::Universal(_))) && headers.passes_upgrades();
         let shown_target = secret::mask_target(raw.target_url.as_deref().unwrap_or_default().trim().as_bytes());
         Route {
             key: key.into(),

@@ -20,8 +20,9 @@ impl Compiler<'_> {
         tls: Option<&Arc<Tls>>,
         path: &Path,
     ) -> (Target, Option<String>) {
+        let guard = self.guard(raw, path);
         if raw.universal_proxy {
-            return (Target::Universal, None);
+            return (Target::Universal(Arc::new(guard)), None);
         }
         let Some(url) = raw.target_url.as_deref().map(str::trim).filter(|url| !url.is_empty()) else {
             return (Target::Missing, None);
