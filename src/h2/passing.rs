@@ -159,12 +159,14 @@ mod tests {
         #[test]
         fn pieces_make_no_difference(
             frames in prop::collection::vec((0..12_u8, 0..8_u8, 0..40_u8), 0..8),
+            noise in prop::collection::vec(any::<u8>(), 0..60),
             at in any::<prop::sample::Index>(),
         ) {
-            let bytes = frames.iter().flat_map(|&(kind, flags, length)| frame(kind, flags, length)).collect::<Vec<_>>();
+            let frames = frames.iter().flat_map(|&(kind, flags, length)| frame(kind, flags, length));
+            let bytes: Vec<u8> = frames.chain(noise).collect();
+            let (before, behind) = bytes.split_at(at.index(bytes.len() + 1));
             let (mut whole, mut pieces) = (Passing::default(), Passing::default());
-            let at = if bytes.is_empty() { 0 } else { at.index(bytes.len()) };
-            prop_assert_eq!(whole.pass(&bytes), pieces.pass(&bytes[..at]) + pieces.pass(&bytes[at..]));
+            prop_assert_eq!(whole.pass(&bytes), pieces.pass(before) + pieces.pass(behind));
             prop_assert_eq!(format!("{whole:?}"), format!("{pieces:?}"));
         }
     }

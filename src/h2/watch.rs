@@ -15,9 +15,9 @@ use super::passing::Passing;
 use crate::wire::Wire;
 
 /// What frames without content may cost, at once and in a second, in bytes; every byte that is sent pays for one more.
-/// That are some 500 PINGs or 2,500 other frames at once, with nothing said to the peer in between. A request pays for
-/// its answer, an answer for its request, and each DATA frame for the two updates and the PING that a very talkative
-/// recipient has to say of it.
+/// That are some 2,500 frames at once to which nothing is said but what has to be. A request pays for its answer, an
+/// answer for its request, and each DATA frame for the two updates and the PING that a very talkative recipient has to
+/// say of it.
 const CHATTER_AT_ONCE: u32 = 10_000;
 const CHATTER_A_SECOND: u32 = 1_000;
 /// How many bytes are read at a time before others have their turn: the tasks of the streams, and other connections.
