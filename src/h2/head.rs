@@ -7,10 +7,12 @@ use base64::Engine;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, COOKIE, HOST};
 use http::uri::{Authority, PathAndQuery, Scheme as UriScheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, request, response};
+use http::{
+    Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, request, response,
+};
 
 use super::unfit;
-use crate::h1::{Fields, RequestHead, ResponseHead, encode};
+use crate::h1::{Fields, RequestHead, ResponseHead, encode, token};
 use crate::origin::Scheme;
 
 /// A request of HTTP/2 as the head of one of HTTP/1.1. It is not judged here: whoever reads it does that.
@@ -39,7 +41,10 @@ pub(super) fn request_to_h1(parts: &request::Parts, has_body: bool) -> Vec<u8> {
     } else {
         hosts().for_each(|host| encode::field("Host", host.as_bytes(), &mut out));
     }
-    for (name, value) in parts.headers.iter().filter(|(name, _)| **name != HOST && **name != COOKIE) {
+    // What comes behind a CONNECT is no content, whatever length it is said to have (RFC 9110 section 9.3.6).
+    let passes =
+        |name: &HeaderName| *name != HOST && *name != COOKIE && !(upgrade.is_some() && *name == CONTENT_LENGTH);
+    for (name, value) in parts.headers.iter().filter(|(name, _)| passes(name)) {
         encode::field(name.as_str(), value.as_bytes(), &mut out);
     }
     cookies(&parts.headers, &mut out);
@@ -54,6 +59,16 @@ pub(super) fn request_to_h1(parts: &request::Parts, has_body: bool) -> Vec<u8> {
     }
     out.extend_from_slice(b"\r\n");
     out
+}
+
+/// Whether the other protocol that a request asks for, if it does, is named as a field may name it. It is the one part
+/// of a request that `h2` takes as it comes, and a line end in it would begin another field, or another request.
+pub(super) fn has_good_protocol(extensions: &Extensions) -> bool {
+    let is_name = |protocol: &Protocol| {
+        let mut parts = protocol.as_str().splitn(2, '/');
+        parts.all(|part| token::is_token(part.as_bytes()))
+    };
+    extensions.get().is_none_or(is_name)
 }
 
 /// In HTTP/2 a cookie may come in pieces, which are put together for everybody else (RFC 9113 section 8.2.3).
@@ -201,11 +216,29 @@ mod tests {
     fn an_extended_connect_becomes_an_upgrade() {
         let mut request = Request::builder().method("CONNECT").uri("https://h/realtime?m=1").body(()).expect("valid");
         request.extensions_mut().insert(Protocol::from("websocket"));
+        request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("5"));
         let text = to_h1(request, false);
-        assert!(text.starts_with("GET /realtime?m=1 HTTP/1.1\r\nHost: h\r\n"), "{text}");
+        assert!(text.starts_with("GET /realtime?m=1 HTTP/1.1\r\nHost: h\r\nConnection: "), "{text}");
         assert!(text.contains("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: "), "{text}");
         let plain = Request::builder().method("CONNECT").uri("h:443").body(()).expect("valid");
         assert_eq!(to_h1(plain, false), "CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n");
+    }
+
+    #[test]
+    fn a_protocol_is_a_word() {
+        let is_good = |name: &'static str| {
+            let mut extensions = Extensions::new();
+            extensions.insert(Protocol::from(name));
+            has_good_protocol(&extensions)
+        };
+        assert!(
+            has_good_protocol(&Extensions::new()) && is_good("websocket") && is_good("connect-udp") && is_good("a/1")
+        );
+        for bad in
+            ["", "/", "a/", "/1", "a b", "a,b", "a\r\nx: y", "a\nx: y", "a/1\r\n\r\nGET / HTTP/1.1", "a/b/c", "\0"]
+        {
+            assert!(!is_good(bad), "{bad:?}");
+        }
     }
 
     #[test]

@@ -128,6 +128,11 @@ impl Server {
                 self.patience.take(1);
                 continue;
             }
+            if !head::has_good_protocol(request.extensions()) {
+                respond.send_reset(Reason::PROTOCOL_ERROR);
+                self.patience.take(1);
+                continue;
+            }
             return Poll::Ready(Accepted::Stream(Box::new(ServerStream::new(request, respond, &self.patience))));
         }
     }

@@ -160,6 +160,12 @@ fn hosts() {
 fn connect() {
     const CONNECT: (&str, &str) = (":method", "CONNECT");
     const WEBSOCKET: (&str, &str) = (":protocol", "websocket");
+    fn protocol(name: &'static str, rule: &'static str) -> Case {
+        case(rule, BROKEN_OFF, 0, move |frames| {
+            let head = [CONNECT, (":protocol", name), SCHEME, PATH, AUTHORITY];
+            frames.frame(HEADERS, END_HEADERS, 1, block(&head));
+        })
+    }
     run(&[
         of(&[CONNECT, (":authority", "other:443")], "CONNECT (8.5)", REFUSED),
         of(&[CONNECT, PATH, AUTHORITY], "CONNECT with :path (8.5)", BROKEN_OFF),
@@ -171,7 +177,12 @@ fn connect() {
         of(&[CONNECT, WEBSOCKET, PATH, AUTHORITY], "extended CONNECT without :scheme (RFC 8441 section 4)", BROKEN_OFF),
         of(&[METHOD, WEBSOCKET, SCHEME, PATH, AUTHORITY], ":protocol of another method (RFC 8441)", BROKEN_OFF),
         of(&[CONNECT, WEBSOCKET, WEBSOCKET, SCHEME, PATH, AUTHORITY], ":protocol twice (8.3)", BROKEN_OFF),
-        of(&[CONNECT, (":protocol", "a\r\nhost: x"), SCHEME, PATH, AUTHORITY], "a line end in :protocol", BAD),
+        protocol("websocket\r\nhost: x", "a second host in :protocol"),
+        protocol("websocket\r\nx: y", "another field in :protocol"),
+        protocol("websocket\r\n\r\nGET /a/b HTTP/1.1\r\nhost: p\r\n\r\n", "another request in :protocol"),
+        protocol("websocket\ncontent-length: 5", "half a line end in :protocol"),
+        protocol("web socket", "a :protocol that is no word"),
+        protocol("", "an empty :protocol"),
     ]);
 }
 
