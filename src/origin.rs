@@ -142,8 +142,11 @@ impl Host {
         if let Ok(address) = name.parse() {
             return Ok(Self::Address(address));
         }
+        // A dot at the end is allowed, an empty label is not (RFC 1035 section 2.3.1): `.a` and `a` are the same to some
+        // who compare names, and not to others.
         let is_name = name.len() <= 253
-            && !name.bytes().all(|byte| byte == b'.')
+            && !name.starts_with('.')
+            && !name.contains("..")
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
         if is_name { Ok(Self::Name(name.to_ascii_lowercase().into())) } else { Err(BadAuthority::BadHost) }
     }
@@ -200,6 +203,8 @@ mod tests {
             ("[::1", BadAuthority::BadHost),
             ("[x]", BadAuthority::BadHost),
             (".", BadAuthority::BadHost),
+            (".a", BadAuthority::BadHost),
+            ("a..b", BadAuthority::BadHost),
             ("a b", BadAuthority::BadHost),
             ("a%2fb", BadAuthority::BadHost),
             ("a\\b", BadAuthority::BadHost),
