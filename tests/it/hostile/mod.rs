@@ -1,9 +1,10 @@
-//! Requests from clients that mean no good, over HTTP/1.1: row by row.
+//! Requests and answers from peers that mean no good, over HTTP/1.1: row by row.
 //!
 //! What became of a request is read from the bytes that its upstream really got. Either nothing came, or exactly one
 //! request that a strict reader takes ([`strict`]); a body that turns out to be broken on its way never looks whole.
 //! Every table is sent twice, in one piece and byte by byte, and after every row somebody else is served as before.
 
+mod answers;
 mod bodies;
 mod connections;
 mod fields;

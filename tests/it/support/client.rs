@@ -70,6 +70,11 @@ impl<S: Read + Write> Client<S> {
         self.messages.answer(method).expect("an answer")
     }
 
+    /// The next answer to a request of this method, or why there is none.
+    pub(crate) fn try_answer_to(&mut self, method: &str) -> io::Result<Received> {
+        self.messages.answer(method)
+    }
+
     /// The head of the next answer.
     pub(crate) fn head(&mut self) -> String {
         self.messages.head().expect("a head").expect("a head")
