@@ -5,6 +5,7 @@ use aqueduct::accept::ProxyHeader;
 use aqueduct::h1::{
     Body, Framing, Limits, RequestHead, RequestReader, ResponseReader, Step, Trailers, Upgrade, Violation, list, token,
 };
+use aqueduct::h2::Passing;
 use aqueduct::headers::{Outgoing, Policy, Said, write_answer};
 use aqueduct::jsonc;
 use aqueduct::origin::{Host, Origin, Scheme};
@@ -188,6 +189,35 @@ pub fn guard(data: &[u8]) {
     let denied = Guard { deny: only, ..allowed };
     assert!(denied.check(&host).is_err(), "deny wins");
     assert!(Guard { allow: Some(Hosts::default()), ..Guard::default() }.check(&host).is_err());
+}
+
+/// Frames that pass are seen as they are, however they arrive.
+pub fn frames(data: &[u8]) {
+    let mut whole = Passing::default();
+    let cost = whole.pass(data);
+    for length in [1, 2, 7, 9, 100] {
+        let mut pieces = Passing::default();
+        let sum = data.chunks(length).map(|piece| pieces.pass(piece)).sum::<u32>();
+        assert_eq!((&pieces, sum), (&whole, cost));
+    }
+    // The same again, frame by frame.
+    let (mut rest, mut owes_head, mut heads, mut has_settings, mut count) = (data, false, 0, false, 0);
+    while let [high, middle, low, kind, flags, _, _, _, _, behind @ ..] = rest {
+        count += u32::from(*kind != 0);
+        owes_head |= matches!(kind, 1 | 5);
+        let length = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
+        if length > behind.len() {
+            break;
+        }
+        if matches!(kind, 1 | 5 | 9) && flags & 4 != 0 {
+            (owes_head, heads) = (false, heads + 1);
+        }
+        has_settings |= *kind == 4 && flags & 1 == 0;
+        rest = &behind[length..];
+    }
+    assert_eq!((whole.is_in_message_head(), whole.message_heads()), (owes_head, heads));
+    assert_eq!(whole.has_settings(), has_settings);
+    assert!((4 * count..=21 * count).contains(&cost));
 }
 
 /// A text keeps its length, and what a parser accepts of it can be mapped.

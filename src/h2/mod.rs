@@ -24,6 +24,7 @@ use ::h2::Reason;
 
 pub use client::ClientStream;
 pub use connection::{Connection, connect};
+pub use passing::Passing;
 pub use server::{Accepted, Limits, Server, ServerStream};
 
 /// The first line of what a client that speaks HTTP/2 sends first (RFC 9113 section 3.4).

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 mod checks;
 
 type Check = fn(&[u8]);
-const CHECKS: [(&str, Check); 9] = [
+const CHECKS: [(&str, Check); 10] = [
     ("request_head", checks::request_head),
     ("response_head", checks::response_head),
     ("chunks", checks::chunks),
@@ -17,6 +17,7 @@ const CHECKS: [(&str, Check); 9] = [
     ("socks", checks::socks),
     ("proxy_url", checks::proxy_url),
     ("guard", checks::guard),
+    ("frames", checks::frames),
 ];
 
 #[test]
