@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use ::h2::client::{ResponseFuture, SendRequest};
 use ::h2::{Reason, RecvStream};
 use bytes::Bytes;
-use http::{Method, Response};
+use http::{Method, response};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
@@ -93,22 +93,20 @@ impl ClientStream {
             return Poll::Ready(Ok(()));
         }
         let (parts, recv) = ready!(Pin::new(awaited).poll(cx)).map_err(|error| self.learn(error))?.into_parts();
-        self.begin(&Response::from_parts(parts, ()), recv);
+        self.begin(&parts, recv);
         Poll::Ready(Ok(()))
     }
 
-    fn begin(&mut self, response: &Response<()>, recv: RecvStream) {
-        let status = response.status().as_u16();
-        let has_no_body = self.to_head || matches!(status, 204 | 304);
-        let is_sized = response.headers().contains_key(http::header::CONTENT_LENGTH);
+    fn begin(&mut self, parts: &response::Parts, recv: RecvStream) {
+        let has_no_body = self.to_head || matches!(parts.status.as_u16(), 204 | 304);
+        let is_sized = parts.headers.contains_key(http::header::CONTENT_LENGTH);
         let framing = match (has_no_body, is_sized) {
             (true, _) => Framing::None,
             // The reader of the head judges the length, and counts; here only its being there matters.
             (false, true) => Framing::Length(0),
             (false, false) => Framing::Chunked,
         };
-        let (parts, ()) = response.clone().into_parts();
-        self.incoming.push(head::response_to_h1(&parts, framing == Framing::Chunked));
+        self.incoming.push(head::response_to_h1(parts, framing == Framing::Chunked));
         self.incoming.begin(recv, framing);
         self.answer = Answer::Arriving;
     }
