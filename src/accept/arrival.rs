@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
 
+use super::listen::BACKLOG;
 use crate::peer::Peer;
 use crate::wire::{Stream, Wire};
 
@@ -53,6 +54,32 @@ pub enum Handed {
     /// From this machine.
     #[cfg(unix)]
     Local(std::os::unix::net::UnixStream),
+}
+
+impl Listener {
+    /// Lets clients connect. Where they can already, nothing changes.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn listen(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(listener) => SockRef::from(listener).listen(BACKLOG),
+            #[cfg(unix)]
+            Self::Local(listener) => SockRef::from(listener).listen(BACKLOG),
+        }
+    }
+
+    /// The same socket once more: it is there for as long as either is.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        match self {
+            Self::Tcp(listener) => listener.try_clone().map(Self::Tcp),
+            #[cfg(unix)]
+            Self::Local(listener) => listener.try_clone().map(Self::Local),
+        }
+    }
 }
 
 impl Door {

@@ -33,8 +33,8 @@ impl std::error::Error for BindError {
     }
 }
 
-/// Listens on an address, `sockets` times; with port 0 all of them on the port that the first was given. Gives the
-/// address with its port, too.
+/// Takes an address, `sockets` times; with port 0 all of them on the port that the first was given. Gives the address
+/// with its port, too. Nobody can connect before [`Listener::listen`].
 ///
 /// # Errors
 /// The address is taken, even by a program that would share it, or is not ours.
@@ -47,13 +47,19 @@ pub fn bind(address: SocketAddr, sockets: usize) -> Result<(SocketAddr, Vec<List
     let mut bound = address;
     let mut listeners = Vec::with_capacity(sockets);
     for _ in 0..sockets {
-        let socket = open(bound, true).map_err(fail)?;
-        socket.listen(BACKLOG).map_err(fail)?;
-        let listener = std::net::TcpListener::from(socket);
+        let listener = std::net::TcpListener::from(open(bound, true).map_err(fail)?);
         bound = listener.local_addr().map_err(fail)?;
         listeners.push(Listener::Tcp(listener));
     }
     Ok((bound, listeners))
+}
+
+/// Takes an address beside sockets that share it with us.
+///
+/// # Errors
+/// They do not share it.
+pub fn bind_beside(address: SocketAddr, sockets: usize) -> io::Result<Vec<Listener>> {
+    (0..sockets).map(|_| open(address, true).map(|socket| Listener::Tcp(socket.into()))).collect()
 }
 
 fn open(address: SocketAddr, shared: bool) -> io::Result<Socket> {
@@ -89,8 +95,19 @@ mod tests {
     }
 
     #[test]
-    fn a_taken_port_is_an_error_though_it_could_be_shared() {
+    fn more_sockets_join_those_that_share_and_no_others() {
         let (address, _listeners) = bind("127.0.0.1:0".parse().expect("valid"), 1).expect("binds");
+        let joined = bind_beside(address, 2).map(|listeners| listeners.len());
+        assert!(matches!(joined, Ok(2)) || !os::LISTENERS_SHARE, "{joined:?}");
+        let alone = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+        let error = bind_beside(alone.local_addr().expect("bound"), 1).expect_err("not shared");
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn a_taken_port_is_an_error_though_it_could_be_shared() {
+        let (address, listeners) = bind("127.0.0.1:0".parse().expect("valid"), 1).expect("binds");
+        listeners[0].listen().expect("listens");
         let error = bind(address, 1).expect_err("taken");
         assert_eq!((error.place, error.error.kind()), (address.to_string(), io::ErrorKind::AddrInUse));
     }

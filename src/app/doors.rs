@@ -2,11 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use tokio::sync::mpsc;
 
 use super::StartError;
-use crate::accept::{self, BindError, Handed, Listener, Place, SocketFile};
+use crate::accept::{self, At, BindError, Given, Handed, Inherited, Listener, Opener, Place, SocketFile};
 use crate::os;
 
 /// How many connections may be on their way to a worker.
@@ -25,59 +26,138 @@ pub(super) struct Doors {
     pub(super) hand_on: Vec<mpsc::Sender<Handed>>,
 }
 
+/// A place at which the program listens.
+#[derive(Debug)]
+pub struct Site {
+    /// The place.
+    pub at: At,
+    /// Who opened it.
+    pub opener: Opener,
+    /// The sockets of the workers once more.
+    pub(super) listeners: Vec<Listener>,
+    /// The file of a local socket, if it is ours.
+    #[expect(dead_code, reason = "it goes with this")]
+    pub(super) file: Option<SocketFile>,
+}
+
 /// Where the program listens.
 pub(super) struct Opened {
-    pub(super) addresses: Vec<SocketAddr>,
-    pub(super) sockets: Vec<SocketFile>,
+    /// In the order of the configuration.
+    pub(super) sites: Vec<Site>,
     /// One for each worker.
     pub(super) doors: Vec<Doors>,
 }
 
-/// Listens at every place.
-pub(super) fn open(places: &[Place], workers: usize) -> Result<Opened, StartError> {
-    let mut own: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
-    let (mut addresses, mut sockets, mut shared) = (Vec::new(), Vec::new(), Vec::new());
-    for place in places {
-        match place {
-            Place::Port { host, port } => {
-                let wanted = resolve(host, *port)?;
-                for (address, listeners) in listen(wanted, if os::LISTENERS_SHARE { workers } else { 1 })? {
-                    addresses.push(address);
-                    if os::LISTENERS_SHARE {
-                        own.iter_mut().zip(listeners).for_each(|(own, listener)| own.push(listener));
-                    } else {
-                        shared.extend(listeners);
-                    }
-                }
-            }
-            Place::Local(path) => {
-                let (socket, listener) = accept::bind_local(path).map_err(StartError::Socket)?;
-                sockets.push(socket);
-                shared.push(listener);
-            }
-        }
-    }
-    Ok(Opened { addresses, sockets, doors: share(own, shared) })
+/// Who stands where.
+struct Floor {
+    sites: Vec<Site>,
+    own: Vec<Vec<Listener>>,
+    shared: Vec<Listener>,
 }
 
-/// Listens at all addresses of one host, `sockets` times at each.
-fn listen(mut wanted: Vec<SocketAddr>, sockets: usize) -> Result<Vec<(SocketAddr, Vec<Listener>)>, StartError> {
-    let mut opened: Vec<(SocketAddr, Vec<Listener>)> = Vec::new();
-    let last = wanted.len() - 1;
-    for place in 0..wanted.len() {
-        match accept::bind(wanted[place], sockets) {
-            Ok(bound) => {
-                // Every address of a name gets the port that the first was given.
-                wanted.iter_mut().for_each(|address| address.set_port(bound.0.port()));
-                opened.push(bound);
-            }
-            // A name may have an address of a family that this machine does not have.
-            Err(BindError { error, .. })
-                if error.kind() == io::ErrorKind::AddrNotAvailable && (place < last || !opened.is_empty()) => {}
-            Err(error) => return Err(StartError::Bind(error)),
+/// A place of the configuration, with what its name means.
+enum Wanted<'a> {
+    Port(Vec<SocketAddr>),
+    Local(&'a Path),
+}
+
+/// Takes every place, or what is inherited of it. Nobody can connect to what is new before [`Site::listen`].
+pub(super) fn open(places: &[Place], workers: usize, inherited: &mut Inherited) -> Result<Opened, StartError> {
+    let wanted = places.iter().map(|place| match place {
+        Place::Port { host, port } => resolve(host, *port).map(Wanted::Port),
+        Place::Local(path) => Ok(Wanted::Local(path)),
+    });
+    let wanted = wanted.collect::<Result<Vec<_>, _>>()?;
+    let ports =
+        wanted.iter().flat_map(|wanted| if let Wanted::Port(addresses) = wanted { &addresses[..] } else { &[] });
+    let named: Vec<SocketAddr> = ports.copied().collect();
+    let mut floor = Floor { sites: Vec::new(), own: (0..workers).map(|_| Vec::new()).collect(), shared: Vec::new() };
+    for wanted in wanted {
+        match wanted {
+            Wanted::Port(addresses) => floor.open_port(addresses, &named, inherited)?,
+            Wanted::Local(path) => floor.open_local(path, inherited)?,
         }
     }
-    Ok(opened)
+    let Floor { sites, own, shared } = floor;
+    Ok(Opened { sites, doors: share(own, shared) })
+}
+
+impl Floor {
+    /// Opens all addresses of one host.
+    fn open_port(
+        &mut self,
+        mut wanted: Vec<SocketAddr>,
+        named: &[SocketAddr],
+        inherited: &mut Inherited,
+    ) -> Result<(), StartError> {
+        let (before, last) = (self.sites.len(), wanted.len() - 1);
+        for place in 0..wanted.len() {
+            let address = match inherited.take_port(wanted[place], named) {
+                Some((address, given)) => {
+                    self.place(given, None)?;
+                    address
+                }
+                None => match accept::bind(wanted[place], if os::LISTENERS_SHARE { self.own.len() } else { 1 }) {
+                    Ok((address, listeners)) => {
+                        self.place(Given { at: At::Port(address), opener: Opener::Us, listeners }, None)?;
+                        address
+                    }
+                    // A name may have an address of a family that this machine does not have.
+                    Err(BindError { error, .. })
+                        if error.kind() == io::ErrorKind::AddrNotAvailable
+                            && (place < last || self.sites.len() > before) =>
+                    {
+                        continue;
+                    }
+                    Err(error) => return Err(StartError::Bind(error)),
+                },
+            };
+            // Every address of a name gets the port that the first was given.
+            wanted.iter_mut().for_each(|wanted| wanted.set_port(address.port()));
+        }
+        Ok(())
+    }
+
+    fn open_local(&mut self, path: &Path, inherited: &mut Inherited) -> Result<(), StartError> {
+        if let Some(given) = inherited.take_local(path) {
+            return self.place(given, None);
+        }
+        let (file, listener) = accept::bind_local(path).map_err(StartError::Socket)?;
+        let at = At::Local(path.to_owned());
+        self.place(Given { at, opener: Opener::Us, listeners: vec![listener] }, Some(file))
+    }
+
+    /// Puts the workers behind sockets: each behind some of its own if there are enough of them.
+    fn place(&mut self, given: Given, file: Option<SocketFile>) -> Result<(), StartError> {
+        let Given { at, opener, listeners } = given;
+        let copies =
+            listeners.iter().map(Listener::try_clone).collect::<io::Result<_>>().map_err(StartError::System)?;
+        self.sites.push(Site { at, opener, listeners: copies, file });
+        if listeners.len() < self.own.len() {
+            self.shared.extend(listeners);
+        } else {
+            // Every one must be accepted on, since somebody may be waiting in it.
+            let workers = (0..self.own.len()).cycle();
+            workers.zip(listeners).for_each(|(worker, listener)| self.own[worker].push(listener));
+        }
+        Ok(())
+    }
+}
+
+impl Site {
+    /// Its address, if it has one.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        match self.at {
+            At::Port(address) => Some(address),
+            At::Local(_) => None,
+        }
+    }
+
+    /// Lets clients connect.
+    pub(super) fn listen(&self) -> Result<(), BindError> {
+        let listen = self.listeners.iter().try_for_each(Listener::listen);
+        listen.map_err(|error| BindError { place: self.at.to_string(), error })
+    }
 }
 
 /// The first worker accepts for all where the kernel would not share out.
@@ -122,10 +202,12 @@ mod tests {
 
     #[test]
     fn a_name_is_listened_on_with_all_its_addresses() {
-        let opened = open(&[Place::Port { host: "localhost".to_owned(), port: 0 }], 2).expect("binds");
-        let port = opened.addresses[0].port();
-        assert!(opened.addresses.iter().all(|address| address.port() == port && address.ip().is_loopback()));
-        assert!(opened.doors.len() == 2 && opened.doors.iter().all(|doors| doors.own.len() == opened.addresses.len()));
+        let places = [Place::Port { host: "localhost".to_owned(), port: 0 }];
+        let Opened { sites, doors } = open(&places, 2, &mut Inherited::default()).expect("binds");
+        let addresses: Vec<SocketAddr> = sites.iter().filter_map(Site::address).collect();
+        let port = addresses[0].port();
+        assert!(addresses.iter().all(|address| address.port() == port && address.ip().is_loopback()));
+        assert!(doors.len() == 2 && doors.iter().all(|doors| doors.own.len() == addresses.len()));
     }
 
     #[test]

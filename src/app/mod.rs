@@ -1,5 +1,6 @@
 //! The running program: workers that serve, one thread that watches over them.
 
+mod activation;
 mod control;
 mod doors;
 mod pulse;
@@ -14,15 +15,17 @@ use std::thread::{self, JoinHandle};
 
 use tokio::sync::watch;
 
-use crate::accept::{BindError, Gate, SocketFile};
+use crate::accept::{At, BindError, Gate, Inherited};
 use crate::config::{Live, Snapshot};
 use crate::drain::Phase;
 use crate::os;
 use crate::record::Log;
 use crate::upstream::Own;
 
+pub use activation::activated;
 pub use control::{Ended, errors, report_panics, run, warn};
 use doors::Opened;
+pub use doors::Site;
 use pulse::Pulse;
 use worker::Setting;
 
@@ -34,9 +37,7 @@ const FILES_PER_CLIENT: u64 = 2;
 /// A proxy at work.
 pub struct App {
     /// Where it listens.
-    pub addresses: Vec<SocketAddr>,
-    /// Where it listens on this machine only.
-    pub sockets: Vec<SocketFile>,
+    pub sites: Vec<Site>,
     /// How many clients may be connected, given the system's limit on open files.
     pub max_connections: usize,
     phase: watch::Sender<Phase>,
@@ -59,8 +60,19 @@ pub enum StartError {
     Bind(BindError),
     /// The local socket cannot be listened on.
     Socket(BindError),
-    /// No thread could be had.
-    Thread(io::Error),
+    /// What the manager of services says of its sockets has no meaning.
+    BadActivation(io::Error),
+    /// A socket of the manager of services is not one at which clients come in.
+    BadSocket(String),
+    /// A socket of the manager of services is at a place that the configuration does not name.
+    UnnamedSocket {
+        /// Where it is.
+        at: At,
+        /// What the configuration names.
+        places: String,
+    },
+    /// The system refuses a thread or the like.
+    System(io::Error),
 }
 
 impl fmt::Display for StartError {
@@ -68,7 +80,9 @@ impl fmt::Display for StartError {
         match self {
             Self::Resolve { host, error } => write!(f, "{host}: {error}"),
             Self::Bind(error) | Self::Socket(error) => write!(f, "{error}"),
-            Self::Thread(error) => write!(f, "{error}"),
+            Self::BadActivation(error) | Self::System(error) => write!(f, "{error}"),
+            Self::BadSocket(name) => f.write_str(name),
+            Self::UnnamedSocket { at, .. } => write!(f, "{at}"),
         }
     }
 }
@@ -76,26 +90,33 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 impl App {
-    /// Starts to listen and to serve.
+    /// Starts to listen and to serve, at sockets that were `inherited` where there are any.
     ///
     /// # Errors
     /// The address, or threads, cannot be had.
-    pub fn start(live: &Arc<Live>, log: &Log) -> Result<Self, StartError> {
+    pub fn start(live: &Arc<Live>, log: &Log, mut inherited: Inherited) -> Result<Self, StartError> {
         let snapshot = Arc::clone(&live.current());
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let workers = snapshot.listen.workers.unwrap_or(cores).max(1);
-        let opened = doors::open(&snapshot.listen.places, workers)?;
+        let places = &snapshot.listen.places;
+        let opened = doors::open(places, workers, &mut inherited)?;
+        if let Some(left) = inherited.left().first() {
+            // Clients could connect there, and would wait for ever.
+            let places = places.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            return Err(StartError::UnnamedSocket { at: left.at.clone(), places });
+        }
+        opened.sites.iter().try_for_each(Site::listen).map_err(StartError::Bind)?;
         Self::behind(opened, max_connections(&snapshot), live, log)
     }
 
     /// Starts the workers behind their doors.
     fn behind(opened: Opened, max_connections: usize, live: &Arc<Live>, log: &Log) -> Result<Self, StartError> {
-        let Opened { addresses, sockets, doors } = opened;
+        let Opened { sites, doors } = opened;
         let (phase, _) = watch::channel(Phase::Serving);
         let gate = Gate::to(max_connections);
-        let own = Own::new(&addresses);
+        let own = Own::new(&sites.iter().filter_map(Site::address).collect::<Vec<_>>());
         let pulse = Pulse::default();
-        let mut app = Self { addresses, sockets, max_connections, phase, gate, pulse, workers: Vec::new() };
+        let mut app = Self { sites, max_connections, phase, gate, pulse, workers: Vec::new() };
         for (number, doors) in doors.into_iter().enumerate() {
             let setting = Setting {
                 number,
@@ -108,7 +129,7 @@ impl App {
                 asked: app.pulse.of_another(),
             };
             let thread = thread::Builder::new().name(format!("worker-{number}"));
-            app.workers.push(thread.spawn(move || worker::run(setting)).map_err(StartError::Thread)?);
+            app.workers.push(thread.spawn(move || worker::run(setting)).map_err(StartError::System)?);
         }
         Ok(app)
     }
@@ -116,13 +137,18 @@ impl App {
     /// Takes no new connections, and lets what runs come to its end.
     pub fn drain(&mut self) {
         // First the files go: who comes now finds the socket of a successor, or none.
-        self.sockets.clear();
+        self.sites.clear();
         self.phase.send_replace(Phase::Draining);
     }
 
     /// Cuts off whatever still runs.
     pub fn cut(&self) {
         self.phase.send_replace(Phase::Cutting);
+    }
+
+    /// The addresses at which it listens.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.sites.iter().filter_map(Site::address)
     }
 
     /// How many clients are connected.
@@ -185,8 +211,9 @@ mod tests {
         let live = Arc::new(Live::start(source).expect("good").0);
         let log = Log::start(Output::console(), Lang::En).expect("a thread");
         let (address, listeners) = accept::bind("127.0.0.1:0".parse().expect("valid"), 1).expect("binds");
+        listeners[0].listen().expect("listens");
         let doors = doors::share((0..3).map(|_| Vec::new()).collect(), listeners);
-        let opened = Opened { addresses: vec![address], sockets: Vec::new(), doors };
+        let opened = Opened { sites: Vec::new(), doors };
         let mut app = App::behind(opened, 100, &live, &log).expect("starts");
         // Each worker has its turn twice, and all of them are open at once.
         let clients: Vec<_> = (0..6)

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use super::ways;
-use crate::app::App;
+use crate::accept::{At, Opener};
+use crate::app::{App, Site};
 use crate::config::{Live, Route, Snapshot, Target};
 use crate::text::{Lang, Say, Speak, shown};
 
@@ -26,11 +27,12 @@ pub(super) fn banner(live: &Live, running: &App) -> String {
     line(&Say::Version(env!("CARGO_PKG_VERSION")));
     line(&Say::ConfigFile(&shown(&live.source().name())));
     let scheme = if snapshot.greeting.tls.is_some() { "https" } else { "http" };
-    for address in &running.addresses {
-        line(&Say::Listening(&format_args!("{scheme}://{address}")));
-    }
-    for socket in &running.sockets {
-        line(&Say::Listening(&format_args!("unix:{}", shown(&*socket.path().to_string_lossy()))));
+    for Site { at, opener, .. } in &running.sites {
+        let is_given = *opener == Opener::Manager;
+        match at {
+            At::Port(address) => line(&Say::Listening { at: &format_args!("{scheme}://{address}"), is_given }),
+            At::Local(_) => line(&Say::Listening { at: &shown(&at.to_string()), is_given }),
+        }
     }
     line(&Say::BasePath(base_path));
     if !base_path.is_empty() {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::{line, print_error, print_refusal, run};
+use crate::accept::Inherited;
 use crate::config::{Live, Overrides, Source};
 use crate::demo::{KEY, Provider};
 use crate::record::Line;
@@ -24,8 +25,9 @@ pub(super) fn demo(lang: Lang, port: Option<u16>) -> ExitCode {
     let overrides = Overrides { port: Some(port.unwrap_or_else(free_port)), lang: Some(lang), ..Overrides::default() };
     let source = Source::text(&configuration(provider.address()), overrides, lang);
     match Live::start(source.clone()) {
-        Ok((live, _)) => run::serve(&Arc::new(live), lang, |log, running| {
-            log.write(Line::Notice(welcome(running.addresses[0], provider.address(), lang)));
+        Ok((live, _)) => run::serve(&Arc::new(live), lang, Inherited::default(), |log, running| {
+            let address = running.addresses().next().expect("it listens on a port");
+            log.write(Line::Notice(welcome(address, provider.address(), lang)));
         }),
         Err(findings) => {
             print_refusal(&source, &findings, lang);

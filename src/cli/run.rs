@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Caller, PLACES, banner, line, print_error, print_refusal};
+use crate::accept::Inherited;
 use crate::app::{self, App, Ended, StartError};
 use crate::config::{Live, Source};
 use crate::record::{Line, Log, Output};
@@ -16,6 +17,11 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 const INTERRUPTED: u8 = 130;
 
 pub(super) fn run(caller: &Caller<'_>) -> ExitCode {
+    // Before anything is opened: sockets that are handed over are known by their numbers.
+    let inherited = match app::activated() {
+        Ok(inherited) => inherited,
+        Err(error) => return refuse(&error, caller.lang),
+    };
     let source = caller.source();
     let is_first_run = caller.named().is_none() && !source.exists();
     let (live, warnings) = match Live::start(source.clone()) {
@@ -30,7 +36,7 @@ pub(super) fn run(caller: &Caller<'_>) -> ExitCode {
     };
     let live = Arc::new(live);
     let lang = live.current().lang;
-    serve(&live, lang, |log, running| {
+    serve(&live, lang, inherited, |log, running| {
         app::warn(&warnings, &live, log);
         warn_of_few_files(&live, running, log);
         log.write(Line::Notice(banner::banner(&live, running)));
@@ -38,13 +44,13 @@ pub(super) fn run(caller: &Caller<'_>) -> ExitCode {
 }
 
 /// Serves until the end. `ready` is called once clients can connect.
-pub(super) fn serve(live: &Arc<Live>, lang: Lang, ready: impl FnOnce(&Log, &App)) -> ExitCode {
+pub(super) fn serve(live: &Arc<Live>, lang: Lang, inherited: Inherited, ready: impl FnOnce(&Log, &App)) -> ExitCode {
     let log = match Log::start(Output::console(), lang) {
         Ok(log) => log,
-        Err(error) => return refuse(&StartError::Thread(error), lang),
+        Err(error) => return refuse(&StartError::System(error), lang),
     };
     app::report_panics(&log, lang);
-    let running = match App::start(live, &log) {
+    let running = match App::start(live, &log, inherited) {
         Ok(running) => running,
         Err(error) => return refuse(&error, lang),
     };
@@ -56,7 +62,7 @@ pub(super) fn serve(live: &Arc<Live>, lang: Lang, ready: impl FnOnce(&Log, &App)
     match ended {
         Ok(Ended::Orderly) => ExitCode::SUCCESS,
         Ok(Ended::AtOnce) => INTERRUPTED.into(),
-        Err(error) => refuse(&StartError::Thread(error), lang),
+        Err(error) => refuse(&StartError::System(error), lang),
     }
 }
 
@@ -65,7 +71,10 @@ fn refuse(error: &StartError, lang: Lang) -> ExitCode {
         StartError::Bind(_) => Say::BindFailed(error),
         StartError::Socket(_) => Say::SocketFailed(error),
         StartError::Resolve { .. } => Say::ResolveFailed(error),
-        StartError::Thread(_) => Say::StartFailed(error),
+        StartError::BadActivation(_) => Say::BadActivation(error),
+        StartError::BadSocket(_) => Say::BadSocket(error),
+        StartError::UnnamedSocket { places, .. } => Say::UnnamedSocket { at: error, places },
+        StartError::System(_) => Say::StartFailed(error),
     };
     print_error(&line(&say, lang));
     ExitCode::FAILURE

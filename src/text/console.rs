@@ -18,7 +18,12 @@ pub enum Say<'a> {
     /// Which file was read.
     ConfigFile(&'a dyn Display),
     /// Where it listens.
-    Listening(&'a dyn Display),
+    Listening {
+        /// The address.
+        at: &'a dyn Display,
+        /// Whether the manager of services opened it.
+        is_given: bool,
+    },
     /// The base path, or none.
     BasePath(&'a str),
     /// An address that goes through the base path.
@@ -139,6 +144,17 @@ pub enum Say<'a> {
     BindFailed(&'a dyn Display),
     /// The local socket cannot be listened on.
     SocketFailed(&'a dyn Display),
+    /// What the manager of services says of its sockets has no meaning.
+    BadActivation(&'a dyn Display),
+    /// A socket of the manager of services is not one at which clients come in.
+    BadSocket(&'a dyn Display),
+    /// A socket of the manager of services is at a place that the configuration does not name.
+    UnnamedSocket {
+        /// Where it is.
+        at: &'a dyn Display,
+        /// What the configuration names.
+        places: &'a str,
+    },
     /// The end has begun: so many exchanges still run.
     Draining(usize),
     /// The end.
@@ -177,7 +193,10 @@ impl Say<'_> {
             Self::GlobalPart => f.write_str("[Global configuration]"),
             Self::Version(version) => write!(f, "  - Version: {version}"),
             Self::ConfigFile(file) => write!(f, "  - Configuration file: {file}"),
-            Self::Listening(address) => write!(f, "  - Listening on: {address}"),
+            Self::Listening { at, is_given: false } => write!(f, "  - Listening on: {at}"),
+            Self::Listening { at, is_given: true } => {
+                write!(f, "  - Listening on: {at} (opened by the service manager)")
+            }
             Self::BasePath("") => f.write_str("  - Base path (base_path): (not set)"),
             Self::BasePath(path) => write!(f, "  - Base path (base_path): {path}"),
             Self::BasePathExample(path) => {
@@ -244,6 +263,18 @@ impl Say<'_> {
                 f,
                 "❌ Error: cannot listen on {why}. An address in use is one where another program listens, or a file that is no socket."
             ),
+            Self::BadActivation(why) => write!(
+                f,
+                "❌ Error: the sockets of the service manager cannot be taken (LISTEN_FDS, LISTEN_PID): {why}"
+            ),
+            Self::BadSocket(name) => write!(
+                f,
+                "❌ Error: '{name}' of the service manager is not a listening TCP or Unix stream socket. In a socket unit, use ListenStream= and Accept=no."
+            ),
+            Self::UnnamedSocket { at, places } => write!(
+                f,
+                "❌ Error: the service manager listens on {at}, but the configuration names {places}. Make ListenStream= of the socket unit and server.host, port or listen the same."
+            ),
             Self::Draining(0) => f.write_str("🛑 Stopping."),
             Self::Draining(running) => {
                 write!(f, "🛑 Stopping: {running} connections may finish. A second signal ends them at once.")
@@ -269,7 +300,8 @@ impl Say<'_> {
             Self::GlobalPart => f.write_str("[全局配置]"),
             Self::Version(version) => write!(f, "  - 版本: {version}"),
             Self::ConfigFile(file) => write!(f, "  - 配置文件: {file}"),
-            Self::Listening(address) => write!(f, "  - 监听地址: {address}"),
+            Self::Listening { at, is_given: false } => write!(f, "  - 监听地址: {at}"),
+            Self::Listening { at, is_given: true } => write!(f, "  - 监听地址: {at} (由服务管理器打开)"),
             Self::BasePath("") => f.write_str("  - 基础路径 (base_path): (未配置)"),
             Self::BasePath(path) => write!(f, "  - 基础路径 (base_path): {path}"),
             Self::BasePathExample(path) => {
@@ -333,6 +365,17 @@ impl Say<'_> {
                 f,
                 "❌ 错误: 无法监听 {}。地址被占用是指有其他程序正在监听，或该文件不是套接字。",
                 in_chinese(why)
+            ),
+            Self::BadActivation(why) => {
+                write!(f, "❌ 错误: 无法接管服务管理器的套接字 (LISTEN_FDS、LISTEN_PID): {}", in_chinese(why))
+            }
+            Self::BadSocket(name) => write!(
+                f,
+                "❌ 错误: 服务管理器的 '{name}' 不是处于监听状态的 TCP 或 Unix 流套接字。请在 socket 单元中使用 ListenStream= 和 Accept=no。"
+            ),
+            Self::UnnamedSocket { at, places } => write!(
+                f,
+                "❌ 错误: 服务管理器监听的是 {at}，而配置中是 {places}。请让 socket 单元的 ListenStream= 与 server.host、port 或 listen 一致。"
             ),
             Self::Draining(0) => f.write_str("🛑 正在停止。"),
             Self::Draining(running) => write!(f, "🛑 正在停止: 等待 {running} 个连接完成。再次发送信号将立即结束。"),

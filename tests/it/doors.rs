@@ -1,6 +1,6 @@
 //! Where clients come in: local sockets, several addresses, and what asks whether they do.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::sync::mpsc::{Sender, channel};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Authority, Client, Nginx, Proxy, Upstream, aqueduct, curl, eventually, write_private};
+use crate::support::{Authority, Client, Nginx, Proxy, Upstream, aqueduct, curl, eventually, free_port, write_private};
 
 const GET: &str = "GET /a/x HTTP/1.1\r\nHost: p\r\n\r\n";
 
@@ -38,10 +38,6 @@ fn run(config: &Value, arguments: &[&str]) -> Output {
     let directory = TempDir::new().expect("a directory");
     write_private(&directory.path().join("config.json"), &config.to_string());
     aqueduct().current_dir(directory.path()).args(arguments).output().expect("runs")
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
 }
 
 /// An upstream whose streams send one chunk when they are told to, and end.

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod activation;
 mod answers;
 mod command_line;
 mod config_file;

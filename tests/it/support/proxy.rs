@@ -1,7 +1,7 @@
 //! The real binary, started with a configuration.
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -71,8 +71,9 @@ impl Proxy {
         let directory = TempDir::new().expect("a directory");
         write_private(&directory.path().join("config.json"), config);
         let mut command = aqueduct();
-        command.current_dir(directory.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.current_dir(directory.path()).stdin(Stdio::null());
         more(&mut command);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let out = collect(child.stdout.take().expect("piped"));
         let err = collect(child.stderr.take().expect("piped"));
@@ -193,6 +194,11 @@ impl Drop for Proxy {
     }
 }
 
+/// A port at which nobody listens.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
+}
+
 /// Writes a file that only its owner can read.
 pub(crate) fn write_private(path: &Path, text: &str) {
     std::fs::write(path, text).expect("a file");
@@ -203,7 +209,7 @@ pub(crate) fn write_private(path: &Path, text: &str) {
 fn listening(text: &str) -> Option<SocketAddr> {
     let line =
         text.lines().find(|line| line.contains("://") && (line.contains("Listening") || line.contains("监听")))?;
-    line.split("://").nth(1)?.trim().parse().ok()
+    line.split("://").nth(1)?.split_whitespace().next()?.parse().ok()
 }
 
 fn collect(stream: impl Read + Send + 'static) -> Arc<Mutex<String>> {
