@@ -44,6 +44,8 @@ pub enum Kind {
     BodyTooLarge,
     /// More connections than `max_connections`.
     Overloaded,
+    /// More requests at once than `max_concurrency`.
+    ConcurrencyLimited(Scope),
     /// The name of the upstream could not be resolved.
     UpstreamDns,
     /// No TCP connection to the upstream.
@@ -102,6 +104,15 @@ pub enum Ban {
     NotAllowed,
     /// This program itself listens there.
     Own,
+}
+
+/// What a limit on requests counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Those of one route.
+    Route,
+    /// All of them.
+    Server,
 }
 
 /// A step on the way to a connection.
@@ -237,7 +248,7 @@ impl Kind {
             | Self::UpstreamProxyReset
             | Self::UpstreamReset
             | Self::UpstreamBadAnswer => 502,
-            Self::Overloaded => 503,
+            Self::Overloaded | Self::ConcurrencyLimited(_) => 503,
             Self::UpstreamTimeout(_) => 504,
         }
     }
@@ -260,6 +271,7 @@ impl Kind {
             Self::RequestTimeout => "request_timeout",
             Self::BodyTooLarge => "body_too_large",
             Self::Overloaded => "overloaded",
+            Self::ConcurrencyLimited(_) => "concurrency_limited",
             Self::UpstreamDns => "upstream_dns",
             Self::UpstreamConnect => "upstream_unreachable",
             Self::UpstreamTls => "upstream_tls",
@@ -304,6 +316,10 @@ impl Kind {
             Self::RequestTimeout => "The request did not arrive in time.".into(),
             Self::BodyTooLarge => "The request body is larger than this proxy accepts.".into(),
             Self::Overloaded => "Too many connections. Try again shortly.".into(),
+            Self::ConcurrencyLimited(Scope::Route) => {
+                "Too many requests at once on this route. Try again shortly.".into()
+            }
+            Self::ConcurrencyLimited(Scope::Server) => "Too many requests at once. Try again shortly.".into(),
             Self::UpstreamDns
             | Self::UpstreamConnect
             | Self::UpstreamTls

@@ -8,6 +8,7 @@
 //! ```text
 //! cli ──> app ──> proxy ─┬─> accept    where clients come in, and how their requests are read
 //!          │             ├─> route     which route a request takes, and where that leads
+//!          │             ├─> admit     who may begin, where there is a limit
 //!          │             ├─> headers   which header fields go on
 //!          │             ├─> upstream  connections to upstreams
 //!          │             ├─> relay     both directions at once, every wait with a limit
@@ -33,6 +34,7 @@
 //! starts it. A test holds every `use` against this drawing.
 
 pub mod accept;
+pub mod admit;
 pub mod app;
 pub mod cli;
 pub mod config;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::ArgMatches;
 
 use super::{Caller, MISUSE, line, print, print_error, print_refusal, ways};
+use crate::admit::{Limit, Policy};
 use crate::config::Target;
 use crate::error::Error;
 use crate::h1::{RequestHead, RequestReader};
@@ -108,6 +109,11 @@ fn told(plan: &Plan, lang: Lang) -> String {
     }
     let limit =
         |limit: Option<Duration>| limit.map_or_else(|| "-".to_owned(), |limit| format!("{} s", limit.as_secs_f64()));
+    let max = |limit: &Option<Limit>| limit.as_ref().map(Limit::max);
+    let Policy { route, server } = &plan.route.admit;
+    if route.is_some() || server.is_some() {
+        say(&Tell::ExplainConcurrency { route: max(route), server: max(server) });
+    }
     say(&Tell::ExplainTimeouts {
         connect: &limit(plan.timeouts.connect),
         first_byte: &limit(plan.timeouts.first_byte),

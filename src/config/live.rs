@@ -11,6 +11,7 @@ use super::finding::{Finding, Severity};
 use super::load::{Loaded, Surroundings, load};
 use super::scalar::{Language, LogFormat, Port};
 use super::snapshot::Snapshot;
+use crate::admit::Tallies;
 use crate::jsonc;
 use crate::os;
 use crate::text::{Lang, Problem};
@@ -53,6 +54,7 @@ enum Origin {
 pub struct Live {
     source: Source,
     current: ArcSwap<Snapshot>,
+    tallies: Tallies,
     seen: Mutex<Seen>,
 }
 
@@ -117,7 +119,7 @@ impl Source {
     /// # Errors
     /// What is wrong with it.
     pub fn read(&self) -> Compiled {
-        self.read_seen(None).1
+        self.read_seen(None, &Tallies::default()).1
     }
 
     /// Reads and compiles it, and gives every limit that holds, by its name.
@@ -126,14 +128,17 @@ impl Source {
     /// What is wrong with it.
     pub fn read_settings(&self) -> Result<(Snapshot, Vec<Finding>, Value), Vec<Finding>> {
         let loaded = self.loaded(&mut Seen::default())?;
-        let settings = json!({"server.limits": loaded.file.server.limits, "timeouts": loaded.file.timeouts});
-        let (snapshot, findings) = self.compiled(loaded, None)?;
+        let mut settings = json!({"server.limits": loaded.file.server.limits, "timeouts": loaded.file.timeouts});
+        for (key, route) in loaded.file.routes.iter().filter(|(_, route)| route.limits.max_concurrency.is_some()) {
+            settings[format!("routes.{key}.limits")] = json!(route.limits);
+        }
+        let (snapshot, findings) = self.compiled(loaded, None, &Tallies::default())?;
         Ok((snapshot, findings, settings))
     }
 
-    fn read_seen(&self, previous: Option<&Snapshot>) -> (Seen, Compiled) {
+    fn read_seen(&self, previous: Option<&Snapshot>, tallies: &Tallies) -> (Seen, Compiled) {
         let mut seen = Seen::default();
-        let compiled = self.loaded(&mut seen).and_then(|loaded| self.compiled(loaded, previous));
+        let compiled = self.loaded(&mut seen).and_then(|loaded| self.compiled(loaded, previous, tallies));
         (seen, compiled)
     }
 
@@ -157,8 +162,8 @@ impl Source {
         Ok(loaded)
     }
 
-    fn compiled(&self, loaded: Loaded, previous: Option<&Snapshot>) -> Compiled {
-        compile(loaded, Context { around: self.around(), lang: self.lang, previous })
+    fn compiled(&self, loaded: Loaded, previous: Option<&Snapshot>, tallies: &Tallies) -> Compiled {
+        compile(loaded, Context { around: self.around(), lang: self.lang, previous, tallies })
     }
 
     fn around(&self) -> Surroundings<'_> {
@@ -221,9 +226,10 @@ impl Live {
     /// # Errors
     /// What is wrong with it.
     pub fn start(source: Source) -> Result<(Self, Vec<Finding>), Vec<Finding>> {
-        let (seen, read) = source.read_seen(None);
+        let tallies = Tallies::default();
+        let (seen, read) = source.read_seen(None, &tallies);
         let (snapshot, warnings) = read?;
-        let live = Self { source, current: ArcSwap::from_pointee(snapshot), seen: Mutex::new(seen) };
+        let live = Self { source, current: ArcSwap::from_pointee(snapshot), tallies, seen: Mutex::new(seen) };
         Ok((live, warnings))
     }
 
@@ -247,8 +253,9 @@ impl Live {
             return Outcome::Unchanged;
         }
         let previous = self.current.load_full();
-        let (now, read) = self.source.read_seen(Some(&previous));
+        let (now, read) = self.source.read_seen(Some(&previous), &self.tallies);
         *seen = now;
+        self.tallies.forget_unused();
         match read {
             Ok((snapshot, warnings)) => {
                 let needs_restart = snapshot.listen != previous.listen;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::h1::{RequestHead, Upgrade};
 use crate::record::Style;
 use crate::text::Lang;
-use crate::{accept, headers, relay, route, upstream};
+use crate::{accept, admit, headers, relay, route, upstream};
 
 /// One whole configuration.
 #[derive(Debug)]
@@ -67,6 +67,8 @@ pub struct Route {
     pub way_out: upstream::WayOut,
     /// What the banner says of where it leads.
     pub shown_target: Box<str>,
+    /// How many exchanges may run at once.
+    pub admit: admit::Policy,
     /// What is done to headers.
     pub headers: headers::Policy,
     /// Its own header policy, if it has one.

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::choose::{self, Forwarding, Way};
 use crate::accept::Client;
+use crate::admit::Places;
 use crate::config::{Route, Snapshot};
 use crate::ending::End;
 use crate::error::{Error, Kind};
@@ -110,6 +111,11 @@ impl Exchange {
             self.record.route(&route.key);
         }
         way
+    }
+
+    /// Station `admit`: the exchange runs from here on, if it may. It has ended when what this gives goes.
+    pub(super) fn admit<'a>(&self, route: &'a Route) -> Result<Places<'a>, Failure> {
+        route.admit.enter().map_err(|full| Error::from(full).into())
     }
 
     /// Station `headers`: the head as it goes out.

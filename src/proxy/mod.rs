@@ -159,8 +159,7 @@ fn asker(snapshot: &Snapshot, client: &Client, head: &RequestHead) -> Peer {
     trusted.client(client.peer, head.fields.values(b"x-forwarded-for"))
 }
 
-/// The way of a request. Between the second and the third line there will be `admit`, between the third and the
-/// fourth `pick`.
+/// The way of a request. Behind the line of `admit` there will be `pick`.
 async fn walk(
     exchange: &mut Exchange,
     client: &mut Client,
@@ -172,6 +171,7 @@ async fn walk(
         Way::Health => return Ok(reply::health(exchange, client, head).await),
         Way::Route(route, forward) => (route, forward),
     };
+    let _places = exchange.admit(route)?;
     let request = exchange.prepare(client, route, &forward, head);
     let mut relay = exchange.relay(client, head, request, route, &forward.key)?;
     head.forget_lines();

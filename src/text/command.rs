@@ -77,6 +77,13 @@ pub enum Tell<'a> {
         /// Why.
         because: Because,
     },
+    /// How many requests may be under way at once.
+    ExplainConcurrency {
+        /// On this route, if that is limited.
+        route: Option<usize>,
+        /// On all routes together, if that is limited.
+        server: Option<usize>,
+    },
     /// The time limits.
     ExplainTimeouts {
         /// For the connection.
@@ -180,6 +187,10 @@ impl Tell<'_> {
             }
             Self::ExplainPassed(name) => write!(f, "   ➡️  Passed:          '{name}'"),
             Self::ExplainDropped { name, because } => write!(f, "   🗑️  Dropped:         '{name}' ({})", because.en()),
+            Self::ExplainConcurrency { route, server } => {
+                let (route, server) = (number(*route), number(*server));
+                write!(f, "   Requests at once: on this route {route}, on all routes together {server}")
+            }
             Self::ExplainTimeouts { connect, first_byte, idle, total } => {
                 write!(f, "   Time limits:      connect {connect}, first byte {first_byte}, idle {idle}, total {total}")
             }
@@ -237,6 +248,10 @@ impl Tell<'_> {
             }
             Self::ExplainPassed(name) => write!(f, "   ➡️  转发Header:      '{name}'"),
             Self::ExplainDropped { name, because } => write!(f, "   🗑️  移除Header:      '{name}' ({})", because.zh()),
+            Self::ExplainConcurrency { route, server } => {
+                let (route, server) = (number(*route), number(*server));
+                write!(f, "   同时请求数:   此路由 {route}，所有路由合计 {server}")
+            }
             Self::ExplainTimeouts { connect, first_byte, idle, total } => {
                 write!(f, "   时限:         连接 {connect}，首字节 {first_byte}，静默 {idle}，总计 {total}")
             }
@@ -255,6 +270,11 @@ impl Tell<'_> {
             Self::DemoNext => f.write_str("之后可用 'aqueduct init' 生成自己的配置。按 Ctrl-C 结束演示。"),
         }
     }
+}
+
+/// A limit, or that there is none.
+fn number(max: Option<usize>) -> String {
+    max.map_or_else(|| "-".to_owned(), |max| max.to_string())
 }
 
 fn in_chinese(why: &dyn Display) -> String {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Lang, Speak};
-use crate::error::{Ban, Kind, Limit, Refusal, Step};
+use crate::error::{Ban, Kind, Limit, Refusal, Scope, Step};
 
 /// A kind of failure, to be said in words.
 pub struct Failure(Kind);
@@ -38,6 +38,7 @@ impl Failure {
             Kind::RequestTimeout => f.write_str("the client was silent for too long inside its request"),
             Kind::BodyTooLarge => f.write_str("the request body is larger than server.limits.max_body_size"),
             Kind::Overloaded => f.write_str("more connections than server.limits.max_connections"),
+            Kind::ConcurrencyLimited(scope) => write!(f, "more requests at once than {}", max_concurrency(scope)),
             Kind::UpstreamDns => f.write_str("the upstream's name could not be resolved"),
             Kind::UpstreamConnect => f.write_str("the upstream takes no connection"),
             Kind::UpstreamTls => f.write_str("no TLS session with the upstream"),
@@ -73,6 +74,7 @@ impl Failure {
             Kind::RequestTimeout => f.write_str("客户端在发送请求途中静默过久"),
             Kind::BodyTooLarge => f.write_str("请求体超过 server.limits.max_body_size"),
             Kind::Overloaded => f.write_str("连接数超过 server.limits.max_connections"),
+            Kind::ConcurrencyLimited(scope) => write!(f, "同时进行的请求数超过 {}", max_concurrency(scope)),
             Kind::UpstreamDns => f.write_str("无法解析上游域名"),
             Kind::UpstreamConnect => f.write_str("无法连接上游"),
             Kind::UpstreamTls => f.write_str("与上游的 TLS 握手失败"),
@@ -88,6 +90,14 @@ impl Failure {
             Kind::UpstreamTimeout(limit) => write!(f, "上游超时: {}", limit_in_chinese(limit)),
             Kind::Internal => f.write_str("代理内部错误"),
         }
+    }
+}
+
+/// The field that says so.
+fn max_concurrency(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Route => "routes.*.limits.max_concurrency",
+        Scope::Server => "server.limits.max_concurrency",
     }
 }
 

@@ -54,6 +54,7 @@ fn reference(lang: Lang) -> String {
             "Timeouts" => "timeouts",
             "Route" => "routes.<key>",
             "RouteTimeouts" => "routes.<key>.timeouts",
+            "RouteLimits" => "routes.<key>.limits",
             other => panic!("'{other}' has no title"),
         };
         text.push_str(&table(title, part, &schema, lang));

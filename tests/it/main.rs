@@ -3,6 +3,7 @@
 mod support;
 
 mod activation;
+mod admission;
 mod answers;
 mod command_line;
 mod config_file;

@@ -15,6 +15,7 @@ use super::load::{Loaded, Surroundings};
 use super::raw::{self, File};
 use super::scalar::{Language, LogFormat};
 use super::snapshot::{Listen, Route, Snapshot, Target};
+use crate::admit;
 use crate::headers::{Configured, Policy};
 use crate::jsonc::Path;
 use crate::record::{Format, Style};
@@ -37,6 +38,8 @@ pub struct Context<'a> {
     pub lang: Lang,
     /// What is in force: where a reload does not change how TLS is spoken, connections and sessions are kept.
     pub previous: Option<&'a Snapshot>,
+    /// What is counted, whichever configuration asks for it.
+    pub tallies: &'a admit::Tallies,
 }
 
 /// A configuration and the warnings about it, or what is wrong with it.
@@ -94,6 +97,7 @@ impl Compiler<'_> {
         if file.routes.iter().any(|(_, route)| route.enabled && route.proxy.is_none()) {
             self.bad_variables(&way_out, &root);
         }
+        let in_all = server.limits.max_concurrency.map(|max| self.context.tallies.of_server(max as usize));
         let mut table = Table::new(base_path);
         let mut routes = Vec::with_capacity(file.routes.len());
         for (number, (key, route)) in file.routes.into_iter().enumerate() {
@@ -107,6 +111,7 @@ impl Compiler<'_> {
                 timeouts: file.timeouts,
                 way_out: &way_out,
                 tls: tls.as_ref(),
+                max_concurrency: in_all.as_ref(),
             };
             let is_absent = is_empty(&key);
             let route = self.route(&key, route, &inherited, is_absent, &path);
@@ -171,6 +176,10 @@ impl Compiler<'_> {
             target,
             way_out,
             shown_target: String::from_utf8_lossy(&shown_target).into(),
+            admit: admit::Policy {
+                route: raw.limits.max_concurrency.map(|max| self.context.tallies.of_route(key, max as usize)),
+                server: inherited.max_concurrency.cloned(),
+            },
             headers,
             force: raw.force_header_overwrite,
             http2: raw.http2,
@@ -204,6 +213,7 @@ struct Inherited<'a> {
     timeouts: raw::Timeouts,
     way_out: &'a WayOut,
     tls: Option<&'a Arc<Tls>>,
+    max_concurrency: Option<&'a admit::Limit>,
 }
 
 fn health(base_path: &BasePath) -> Box<str> {
