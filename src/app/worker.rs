@@ -17,10 +17,8 @@ use crate::config::Live;
 use crate::drain::Phase;
 use crate::proxy::{self, Worker};
 use crate::record::Log;
-use crate::upstream::Own;
+use crate::upstream::{MAX_LOOKUPS, Own};
 
-/// How many threads may wait for name servers. They are there only while names are asked for.
-const MAX_RESOLVING: usize = 32;
 /// How long accepting rests when the system has no more sockets to give. To try again at once would burn the core
 /// that could finish what is open.
 const NO_SOCKETS_REST: Duration = Duration::from_millis(100);
@@ -45,7 +43,8 @@ pub(super) struct Setting {
 pub(super) fn run(setting: Setting) {
     let runtime = Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(MAX_RESOLVING)
+        // They are there only while names are asked for, and nothing else is done on them: each question has its own.
+        .max_blocking_threads(MAX_LOOKUPS)
         .build_local(LocalOptions::default())
         .expect("a worker needs a runtime; the system refuses it");
     runtime.block_on(work(setting));

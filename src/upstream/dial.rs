@@ -20,6 +20,8 @@ use crate::wire::{Stream, Wire};
 /// What it takes to make a connection.
 pub(super) struct Dial<'a> {
     pub(super) resolver: &'a Resolver,
+    /// For names that clients may think up: however many of them hang, those of the operator are asked for.
+    pub(super) clients_resolver: &'a Resolver,
     pub(super) key: &'a Key,
     /// Where this program listens.
     pub(super) own: &'a Own,
@@ -119,7 +121,7 @@ impl Dial<'_> {
     }
 
     async fn to_proxy(&self, proxy: &Proxy) -> Result<Wire, ProxyFault> {
-        let addresses = self.addresses(Step::ProxyDns, &proxy.host).await.map_err(ProxyFault::Dns)?;
+        let addresses = self.addresses(self.resolver, Step::ProxyDns, &proxy.host).await.map_err(ProxyFault::Dns)?;
         self.step.set(Some(Step::ProxyConnect));
         let tcp = tcp::connect(addresses, proxy.port).await.map_err(ProxyFault::Connect)?;
         if proxy.scheme != ProxyScheme::Https {
@@ -133,7 +135,8 @@ impl Dial<'_> {
     /// the ones that are connected to.
     async fn target_addresses(&self) -> Result<Vec<IpAddr>, DialError> {
         let origin = &self.key.origin;
-        let addresses = self.addresses(Step::Dns, &origin.host).await.map_err(DialError::Dns)?;
+        let resolver = if self.key.guard.is_some() { self.clients_resolver } else { self.resolver };
+        let addresses = self.addresses(resolver, Step::Dns, &origin.host).await.map_err(DialError::Dns)?;
         if let Some(guard) = &self.key.guard {
             guard.check_addresses(&origin.host, &addresses)?;
             self.own.check(origin, &addresses)?;
@@ -141,11 +144,11 @@ impl Dial<'_> {
         Ok(addresses)
     }
 
-    async fn addresses(&self, step: Step, host: &Host) -> Result<Vec<IpAddr>, String> {
+    async fn addresses(&self, resolver: &Resolver, step: Step, host: &Host) -> Result<Vec<IpAddr>, String> {
         self.step.set(Some(step));
         match host {
             Host::Address(address) => Ok(vec![*address]),
-            Host::Name(name) => self.resolver.resolve(name).await,
+            Host::Name(name) => resolver.resolve(name).await,
         }
     }
 
@@ -183,7 +186,7 @@ mod tests {
         let answers: Vec<Vec<IpAddr>> = answers.iter().map(read).collect();
         let asked = Rc::new(Cell::new(0));
         let count = Rc::clone(&asked);
-        let resolver = Resolver::asking(move |_| {
+        let resolver = Resolver::asking(move |_, _| {
             let turn = count.replace(count.get() + 1);
             let answer = answers[turn.min(answers.len() - 1)].clone();
             Box::pin(async { Ok(answer) })
@@ -198,7 +201,7 @@ mod tests {
 
     async fn dial(resolver: &Resolver, key: &Key, own: &Own) -> Result<Wire, DialError> {
         let step = Cell::new(None);
-        Dial { resolver, key, own, step: &step }.dial().await.map(|dialed| dialed.wire)
+        Dial { resolver, clients_resolver: resolver, key, own, step: &step }.dial().await.map(|dialed| dialed.wire)
     }
 
     fn ban(result: Result<Wire, DialError>) -> Option<Ban> {

@@ -43,6 +43,8 @@ use shared::Shared;
 
 /// How often connections that nobody asks for are looked at.
 const SWEEP: Duration = Duration::from_secs(5);
+/// How many names are asked for at once, each on a thread of its own: those of the operator, and those of clients.
+pub const MAX_LOOKUPS: usize = 2 * resolve::MAX_LOOKUPS;
 
 /// The upstream connections of one worker. Nothing is shared between workers.
 pub struct Upstreams {
@@ -50,6 +52,8 @@ pub struct Upstreams {
     shared: Shared,
     drain: Drain,
     resolver: Resolver,
+    /// For names of universal routes.
+    clients_resolver: Resolver,
     own: Own,
     filled: Notify,
 }
@@ -60,7 +64,8 @@ impl Upstreams {
     #[must_use]
     pub fn new(drain: Drain, own: Own) -> Self {
         let (pool, shared) = (RefCell::default(), Shared::default());
-        Self { pool, shared, drain, resolver: Resolver::default(), own, filled: Notify::new() }
+        let (resolver, clients_resolver) = (Resolver::default(), Resolver::default());
+        Self { pool, shared, drain, resolver, clients_resolver, own, filled: Notify::new() }
     }
 
     /// A connection that was used before and still is good, the most recent first, with the time that it has been
@@ -87,7 +92,8 @@ impl Upstreams {
     /// # Errors
     /// Which step failed, and how.
     pub async fn connect(&self, key: &Arc<Key>, step: &Cell<Option<Step>>) -> Result<Wire, DialError> {
-        let dial = Dial { resolver: &self.resolver, key, own: &self.own, step };
+        let Self { resolver, clients_resolver, own, .. } = self;
+        let dial = Dial { resolver, clients_resolver, key, own, step };
         // Boxed: a connection is made rarely, and what it needs must not weigh on every open stream.
         if key.http2 {
             Box::pin(self.shared.connect(dial, key, &self.drain, &self.filled)).await

@@ -12,6 +12,7 @@ mod documents;
 mod doors;
 mod ending;
 mod errors;
+mod faults;
 mod frames;
 mod hostile;
 mod house;

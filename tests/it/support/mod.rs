@@ -7,6 +7,8 @@ pub(crate) mod frames;
 mod haproxy;
 pub(crate) mod http2;
 mod message;
+mod names;
+mod network;
 mod programs;
 mod proxies;
 mod proxy;
@@ -22,6 +24,8 @@ pub(crate) use authority::{Authority, Pair, Session, begin_shared_tls, begin_tls
 pub(crate) use client::Client;
 pub(crate) use haproxy::HaProxy;
 pub(crate) use message::{Message, Received};
+pub(crate) use names::{NameServer, Says};
+pub(crate) use network::{Cable, Machine, in_own_network, run};
 pub(crate) use programs::{Nginx, PythonServer, curl, python, python_with};
 pub(crate) use proxies::{PASSWORD, PLAIN_PASSWORD, RealProxy, USER};
 pub(crate) use proxy::{Proxy, aqueduct, free_port, write_private};

@@ -27,7 +27,14 @@ pub(crate) struct Script {
 impl Upstream {
     /// An upstream that does `play` with every connection.
     pub(crate) fn playing(play: impl Fn(&mut Script) -> io::Result<()> + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        Self::playing_on(TcpListener::bind("127.0.0.1:0").expect("a port"), play)
+    }
+
+    /// The same, where it is told to be.
+    pub(crate) fn playing_on(
+        listener: TcpListener,
+        play: impl Fn(&mut Script) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
         let address = listener.local_addr().expect("bound");
         let (seen, requests) = channel();
         let connections = Arc::new(AtomicUsize::new(0));
