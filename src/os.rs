@@ -2,9 +2,18 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
-use socket2::Socket;
+use socket2::{SockRef, Socket, TcpKeepalive};
 use tokio::net::TcpStream;
+
+/// After how long a silence a peer is asked for a sign of life, how long after that again, and how often it may leave
+/// that unanswered before it counts as gone: 60 s after its last one.
+const PROBE_AFTER: Duration = Duration::from_secs(30);
+#[cfg(target_os = "linux")]
+const PROBE_EVERY: Duration = Duration::from_secs(10);
+#[cfg(target_os = "linux")]
+const PROBES: u32 = 3;
 
 /// Lets several sockets listen on one address, among which the kernel shares out connections.
 ///
@@ -44,6 +53,20 @@ pub fn let_address_be_reused(socket: &Socket) -> io::Result<()> {
 #[cfg(not(unix))]
 pub fn let_address_be_reused(_socket: &Socket) -> io::Result<()> {
     Ok(())
+}
+
+/// Lets a peer that vanishes without a word be noticed.
+#[cfg(target_os = "linux")]
+pub fn probe(tcp: &TcpStream) {
+    let probes = TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY).with_retries(PROBES);
+    // Where that is not to be had, time limits are what is left.
+    let _ = SockRef::from(tcp).set_tcp_keepalive(&probes);
+}
+
+/// Elsewhere not all of that can be said. The system knows for how long to ask.
+#[cfg(not(target_os = "linux"))]
+pub fn probe(tcp: &TcpStream) {
+    let _ = SockRef::from(tcp).set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBE_AFTER));
 }
 
 /// Whether the other side has closed the connection, whatever may still wait to be read.

@@ -3,20 +3,16 @@
 use std::io;
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
 
 use super::listen::BACKLOG;
+use crate::os;
 use crate::peer::Peer;
 use crate::wire::{Stream, Wire};
-
-/// A client that has vanished without a word is noticed by these probes.
-const PROBE_AFTER: Duration = Duration::from_secs(30);
-const PROBE_EVERY: Duration = Duration::from_secs(10);
 
 /// A socket on which connections come in, before a thread takes it.
 #[derive(Debug)]
@@ -158,7 +154,6 @@ impl Handed {
 pub(super) fn prepared(tcp: TcpStream) -> TcpStream {
     // Answers go out as they are made; a system that cannot do that is still right, only slower.
     let _ = tcp.set_nodelay(true);
-    let probes = TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY);
-    let _ = SockRef::from(&tcp).set_tcp_keepalive(&probes);
+    os::probe(&tcp);
     tcp
 }

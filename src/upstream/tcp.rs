@@ -8,29 +8,20 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
+use crate::os;
+
 /// After how long the next address is tried beside one that has not answered (RFC 8305 section 5).
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
-/// A peer that has vanished without a word is noticed by these probes, in silence too: 30 s, then every 10 s, 3 times.
-const PROBE_AFTER: Duration = Duration::from_secs(30);
-const PROBE_EVERY: Duration = Duration::from_secs(10);
 
 /// Connects to the first address that answers, and makes the connection fit for use.
 pub(super) async fn connect(addresses: Vec<IpAddr>, port: u16) -> io::Result<TcpStream> {
     let tcp = first(addresses, port).await?;
-    prepare(&tcp)?;
-    Ok(tcp)
-}
-
-fn prepare(tcp: &TcpStream) -> io::Result<()> {
     tcp.set_nodelay(true)?;
-    let probes = TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY);
-    // Not every system can; then time limits are what is left.
-    let _ = SockRef::from(tcp).set_tcp_keepalive(&probes);
-    Ok(())
+    os::probe(&tcp);
+    Ok(tcp)
 }
 
 /// Each address has a head start over the next, IPv6 and IPv4 in turn.

@@ -1,3 +1,4 @@
 //! What goes wrong on a bad day: peers that vanish, links that break, names that nobody knows, disks that are full.
 
 mod names;
+mod network;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use serde_json::{Value, json};
+use socket2::Socket;
 use tempfile::TempDir;
 
 use super::{Client, Upstream, eventually};
@@ -113,6 +114,20 @@ impl Proxy {
     /// The process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Its connections, as if they were ours: what is set on them is set for the proxy too.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn connections(&self) -> Vec<Socket> {
+        use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+
+        let pid = Pid::from_child(&self.child);
+        let process = pidfd_open(pid, PidfdFlags::empty()).expect("a process");
+        let files = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("a process");
+        let number = |file: std::io::Result<std::fs::DirEntry>| file.ok()?.file_name().to_str()?.parse().ok();
+        let open = |number| pidfd_getfd(&process, number, PidfdGetfdFlags::empty()).ok().map(Socket::from);
+        let is_connection = |socket: &Socket| socket.peer_addr().is_ok_and(|peer| peer.as_socket().is_some());
+        files.filter_map(number).filter_map(open).filter(is_connection).collect()
     }
 
     /// Where its configuration lies.
