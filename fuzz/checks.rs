@@ -1,16 +1,25 @@
 //! What has to hold for any bytes. The fuzz targets look for bytes for which it does not; the ordinary tests hold it
 //! against the corpus and against random bytes.
 
-use aqueduct::accept::ProxyHeader;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use aqueduct::accept::{ProxyHeader, Trusted};
+use aqueduct::admit::Tallies;
+use aqueduct::config::{Context, Finding, Surroundings, compile, load};
 use aqueduct::h1::{
     Body, Framing, Limits, RequestHead, RequestReader, ResponseReader, Step, Trailers, Upgrade, Violation, list, token,
 };
 use aqueduct::h2::Passing;
+use aqueduct::h2::head::{has_good_protocol, request_from_h1, request_to_h1, response_from_h1, response_to_h1};
 use aqueduct::headers::{Outgoing, Policy, Said, write_answer};
 use aqueduct::jsonc;
 use aqueduct::origin::{Host, Origin, Scheme};
+use aqueduct::peer::Peer;
 use aqueduct::route::{Fixed, universal};
+use aqueduct::text::Lang;
 use aqueduct::upstream::{Guard, Handshake, Heard, Hosts, NoProxy, Proxy};
+use http::uri::PathAndQuery;
 
 /// A request head has one reading however it arrives, and what is forwarded of it has the same one.
 pub fn request_head(data: &[u8]) {
@@ -230,6 +239,105 @@ pub fn jsonc(data: &[u8]) {
         let span = map.span(&jsonc::Path::default()).expect("the whole");
         assert!(serde_json::from_str::<serde_json::Value>(&json[span]).is_ok());
     }
+}
+
+/// A configuration is accepted or refused, and what is found in it can be said in both languages and lies in the text.
+pub fn config(data: &[u8]) {
+    // Nothing is read but the text: what it refers to may be without an end.
+    if [&b"/dev"[..], b"/proc", b"/sys"].iter().any(|name| data.windows(name.len()).any(|window| window == *name)) {
+        return;
+    }
+    let variable = |name: &str| (name == "KEY").then(|| "sk-1".to_owned());
+    let around = Surroundings { variable: &variable, directory: Path::new("/nowhere") };
+    let context = Context { around, lang: Lang::En, previous: None, tallies: &Tallies::default() };
+    let (is_accepted, findings) = match load(data, around).and_then(|loaded| compile(loaded, context)) {
+        Ok((_, warnings)) => (true, warnings),
+        Err(findings) => (false, findings),
+    };
+    assert!(is_accepted || !findings.is_empty(), "who is refused is told why");
+    assert_ne!(is_accepted, aqueduct::config::has_errors(&findings));
+    let lines = data.iter().filter(|&&byte| byte == b'\n').count() + 1;
+    let is_in_text = |finding: &Finding| finding.position.is_none_or(|at| (1..=lines).contains(&at.line) && at.column > 0);
+    assert!(findings.iter().all(is_in_text));
+    for lang in [Lang::En, Lang::Zh] {
+        assert!(findings.iter().all(|finding| !finding.line("config.json", lang).to_string().contains('\n')));
+    }
+}
+
+/// Who asks is the one who connected, unless that one is trusted.
+pub fn forwarded(data: &[u8]) {
+    let values = || data.split(|&byte| byte == b'\n');
+    let [near, far] = [1, 2].map(|last| Peer::Address(SocketAddr::from((Ipv4Addr::new(10, 0, 0, last), 80))));
+    assert_eq!(Trusted::default().client(near, values()), near, "nobody is trusted");
+    let trusted = Trusted::default().with("10.0.0.1").expect("an address");
+    assert_eq!(trusted.client(far, values()), far, "this one is not");
+    let client = trusted.client(near, values());
+    // What stands further to the front is not looked at once somebody is not trusted.
+    let longer = std::iter::once(&b"10.0.0.1, 192.0.2.1, 2001:db8::1"[..]).chain(data.split(|&byte| byte == b'\n'));
+    let longer: Vec<_> = longer.collect();
+    if !trusted.contains(client) {
+        assert_eq!(trusted.client(near, longer.into_iter()), client);
+    }
+    let everybody = Trusted::default().with("0.0.0.0/0").and_then(|trusted| trusted.with("::/0")).expect("networks");
+    let _: Peer = everybody.client(near, values());
+}
+
+/// A request of HTTP/2 is one request of HTTP/1.1, or none; and so is what is made of that one for HTTP/2 again. The
+/// first line is the method, the path, the authority and, if there is one, the protocol; the others are fields.
+pub fn stream_head(data: &[u8]) {
+    let Some(request) = stream_request(data) else { return };
+    let parts = request.into_parts().0;
+    if !has_good_protocol(&parts.extensions) {
+        return;
+    }
+    for has_body in [false, true] {
+        let head = request_to_h1(&parts, has_body);
+        let Ok(read) = RequestReader::default().read(&head, &Limits::REQUEST) else { continue };
+        let (read, length) = read.expect("a head ends");
+        assert_eq!(length, head.len(), "one request has become two");
+        let protocol = parts.extensions.get::<h2::ext::Protocol>();
+        let method = protocol.map_or(parts.method.as_str(), |_| "GET");
+        assert_eq!(read.method(), method.as_bytes());
+        assert!(read.fields.len() <= parts.headers.len() + 5);
+        let Ok(again) = request_from_h1(&read, Scheme::Https) else { continue };
+        let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        assert_eq!(again.uri().path_and_query().map(PathAndQuery::as_str), Some(path));
+        for hop in ["connection", "upgrade", "transfer-encoding", "keep-alive", "proxy-connection", "host"] {
+            assert!(!again.headers().contains_key(hop), "{hop}");
+        }
+    }
+    // The same fields as those of an answer.
+    let mut answer = http::Response::new(());
+    *answer.headers_mut() = parts.headers;
+    let head = response_to_h1(&answer.into_parts().0, true);
+    let Ok(read) = ResponseReader::default().read(&head, false, &Limits::RESPONSE) else { return };
+    let (read, length) = read.expect("a head ends");
+    assert_eq!((length, read.status), (head.len(), 200));
+    if let Ok(again) = response_from_h1(&read) {
+        assert_eq!(again.status(), 200);
+    }
+}
+
+fn stream_request(data: &[u8]) -> Option<http::Request<()>> {
+    let mut lines = data.split(|&byte| byte == b'\n');
+    let mut words = lines.next()?.split(|&byte| byte == b' ');
+    let mut uri = http::uri::Parts::default();
+    let method = http::Method::from_bytes(words.next()?).ok()?;
+    uri.path_and_query = Some(words.next()?.try_into().ok()?);
+    uri.authority = Some(words.next()?.try_into().ok()?);
+    uri.scheme = Some(http::uri::Scheme::HTTPS);
+    let mut request = http::Request::new(());
+    (*request.method_mut(), *request.uri_mut()) = (method, http::Uri::from_parts(uri).ok()?);
+    if let Some(protocol) = words.next() {
+        let protocol = h2::ext::Protocol::from(std::str::from_utf8(protocol).ok()?);
+        request.extensions_mut().insert(protocol);
+    }
+    for line in lines {
+        let colon = line.iter().position(|&byte| byte == b':')?;
+        let name = http::HeaderName::from_bytes(&line[..colon]).ok()?;
+        request.headers_mut().append(name, http::HeaderValue::from_bytes(&line[colon + 1..]).ok()?);
+    }
+    Some(request)
 }
 
 fn forward(head: &RequestHead, upgrade: Option<&Upgrade>) -> Vec<u8> {

@@ -16,7 +16,8 @@ use crate::h1::{Fields, RequestHead, ResponseHead, encode, token};
 use crate::origin::Scheme;
 
 /// A request of HTTP/2 as the head of one of HTTP/1.1. It is not judged here: whoever reads it does that.
-pub(super) fn request_to_h1(parts: &request::Parts, has_body: bool) -> Vec<u8> {
+#[must_use]
+pub fn request_to_h1(parts: &request::Parts, has_body: bool) -> Vec<u8> {
     let upgrade = parts.extensions.get::<Protocol>();
     let authority = parts.uri.authority().map_or("", Authority::as_str);
     let mut out = Vec::with_capacity(512);
@@ -63,7 +64,8 @@ pub(super) fn request_to_h1(parts: &request::Parts, has_body: bool) -> Vec<u8> {
 
 /// Whether the other protocol that a request asks for, if it does, is named as a field may name it. It is the one part
 /// of a request that `h2` takes as it comes, and a line end in it would begin another field, or another request.
-pub(super) fn has_good_protocol(extensions: &Extensions) -> bool {
+#[must_use]
+pub fn has_good_protocol(extensions: &Extensions) -> bool {
     let is_name = |protocol: &Protocol| {
         let mut parts = protocol.as_str().splitn(2, '/');
         parts.all(|part| token::is_token(part.as_bytes()))
@@ -89,7 +91,10 @@ fn websocket_key() -> String {
 
 /// The head of an HTTP/1.1 request as a request of HTTP/2. It has been judged; what cannot be said in HTTP/2 is a
 /// target with bytes that RFC 3986 does not have and the `http` crate does not take.
-pub(super) fn request_from_h1(head: &RequestHead, scheme: Scheme) -> io::Result<Request<()>> {
+///
+/// # Errors
+/// It cannot be said in HTTP/2.
+pub fn request_from_h1(head: &RequestHead, scheme: Scheme) -> io::Result<Request<()>> {
     let mut request = Request::new(());
     *request.method_mut() = Method::from_bytes(head.method()).map_err(|_| unfit("the method"))?;
     let mut uri = http::uri::Parts::default();
@@ -111,7 +116,8 @@ pub(super) fn request_from_h1(head: &RequestHead, scheme: Scheme) -> io::Result<
 }
 
 /// An answer of HTTP/2 as the head of one of HTTP/1.1, whose body comes in chunks if it is so said.
-pub(super) fn response_to_h1(parts: &response::Parts, chunked: bool) -> Vec<u8> {
+#[must_use]
+pub fn response_to_h1(parts: &response::Parts, chunked: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(512);
     let reason = parts.status.canonical_reason().unwrap_or_default();
     encode::status_line(parts.status.as_u16(), reason.as_bytes(), &mut out);
@@ -126,7 +132,10 @@ pub(super) fn response_to_h1(parts: &response::Parts, chunked: bool) -> Vec<u8> 
 }
 
 /// The head of an HTTP/1.1 answer as an answer of HTTP/2.
-pub(super) fn response_from_h1(head: &ResponseHead) -> io::Result<Response<()>> {
+///
+/// # Errors
+/// It cannot be said in HTTP/2.
+pub fn response_from_h1(head: &ResponseHead) -> io::Result<Response<()>> {
     let mut response = Response::new(());
     // What was agreed upon by 101 is agreed upon by 200 (RFC 8441 section 5).
     let status = if head.status == 101 { 200 } else { head.status };

@@ -10,7 +10,7 @@
 mod allowance;
 mod client;
 mod connection;
-mod head;
+pub mod head;
 mod incoming;
 mod outgoing;
 mod passing;

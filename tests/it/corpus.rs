@@ -7,7 +7,7 @@ use proptest::prelude::*;
 mod checks;
 
 type Check = fn(&[u8]);
-const CHECKS: [(&str, Check); 10] = [
+const CHECKS: [(&str, Check); 13] = [
     ("request_head", checks::request_head),
     ("response_head", checks::response_head),
     ("chunks", checks::chunks),
@@ -18,6 +18,9 @@ const CHECKS: [(&str, Check); 10] = [
     ("proxy_url", checks::proxy_url),
     ("guard", checks::guard),
     ("frames", checks::frames),
+    ("config", checks::config),
+    ("forwarded", checks::forwarded),
+    ("stream_head", checks::stream_head),
 ];
 
 #[test]
