@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::jsonc::{Path, Position};
-use crate::text::{Lang, Problem, Speak};
+use crate::text::{Lang, Problem, Speak, shown};
 
 /// One thing that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +56,8 @@ impl Finding {
         if !self.path.is_root() {
             write!(f, "{}: ", self.path)?;
         }
-        write!(f, "{}", self.problem.in_lang(lang))
+        // It quotes the file: a line end in a key would begin a line that nobody wrote.
+        write!(f, "{}", shown(&self.problem.in_lang(lang).to_string()))
     }
 }
 
@@ -64,4 +65,20 @@ impl Finding {
 #[must_use]
 pub fn has_errors(findings: &[Finding]) -> bool {
     findings.iter().any(|finding| finding.severity == Severity::Error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_is_one_line() {
+        let path = Path::default().key("custom_headers").key("a\nb");
+        let problem = Problem::BadHeaderName("a\nb".to_owned());
+        let finding = Finding { severity: Severity::Error, path, position: None, problem };
+        assert_eq!(
+            finding.line("config.json", Lang::En).to_string(),
+            "config.json: custom_headers[\"a\\nb\"]: 'a\\u{a}b' is not a header name"
+        );
+    }
 }
