@@ -257,7 +257,8 @@ pub fn config(data: &[u8]) {
     assert!(is_accepted || !findings.is_empty(), "who is refused is told why");
     assert_ne!(is_accepted, aqueduct::config::has_errors(&findings));
     let lines = data.iter().filter(|&&byte| byte == b'\n').count() + 1;
-    let is_in_text = |finding: &Finding| finding.position.is_none_or(|at| (1..=lines).contains(&at.line) && at.column > 0);
+    let is_in_text =
+        |finding: &Finding| finding.position.is_none_or(|at| (1..=lines).contains(&at.line) && at.column > 0);
     assert!(findings.iter().all(is_in_text));
     for lang in [Lang::En, Lang::Zh] {
         assert!(findings.iter().all(|finding| !finding.line("config.json", lang).to_string().contains('\n')));

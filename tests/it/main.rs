@@ -31,6 +31,7 @@ mod request_heads;
 mod reuse;
 mod routing;
 mod service;
+mod soak;
 mod streaming;
 mod time_limits;
 mod tls;
