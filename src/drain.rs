@@ -11,8 +11,13 @@ use tokio::task::AbortHandle;
 /// How far the end has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
+    /// Not yet: another process serves until this one may.
+    Waiting,
     /// No end in sight.
     Serving,
+    /// No new connections: another process serves them. Who is connected is told at his next answer, and may take his
+    /// time until then.
+    GivingWay,
     /// No new connections; every exchange that has begun may finish, and its connection closes after it.
     Draining,
     /// Whatever still runs is cut off.
@@ -99,9 +104,9 @@ impl Drain {
         tokio::task::spawn_local(task);
     }
 
-    /// Lets no new exchange begin after those that run.
-    pub fn begin(&self) {
-        self.0.phase.set(Phase::Draining);
+    /// Begins a phase of the end: every connection closes after its next answer.
+    pub fn begin(&self, phase: Phase) {
+        self.0.phase.set(phase);
         self.0.begun.notify_waiters();
     }
 
@@ -184,7 +189,7 @@ mod tests {
                 let _ticket = ticket;
                 let _ = wait.await;
             });
-            drain.begin();
+            drain.begin(Phase::Draining);
             drain.end_idle();
             assert_eq!((drain.len(), drain.phase()), (1, Phase::Draining));
             go.send(()).expect("the task waits");
@@ -203,7 +208,7 @@ mod tests {
                 });
             }
             tokio::task::yield_now().await;
-            drain.begin();
+            drain.begin(Phase::Draining);
             drain.end_idle();
             while drain.len() == 2 {
                 tokio::task::yield_now().await;

@@ -1,6 +1,12 @@
 //! What only some systems have, in one place, each with what stands in for it elsewhere.
 
 use std::io;
+#[cfg(unix)]
+use std::mem::MaybeUninit;
+#[cfg(unix)]
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
@@ -149,4 +155,59 @@ pub fn is_readable_by_all(path: &Path) -> bool {
 #[cfg(not(unix))]
 pub fn is_readable_by_all(_path: &Path) -> bool {
     false
+}
+
+/// How many descriptors can be sent at once. The system allows for a few more.
+#[cfg(unix)]
+pub const DESCRIPTORS: usize = 64;
+
+/// Sends a byte to another process, and descriptors with it.
+///
+/// # Errors
+/// Those of the system.
+#[cfg(unix)]
+pub fn send_descriptors<T: AsFd>(line: &UnixStream, word: u8, descriptors: &[T]) -> io::Result<()> {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+
+    let descriptors: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    sendmsg(line, &[io::IoSlice::new(&[word])], &mut control, SendFlags::empty())?;
+    Ok(())
+}
+
+/// Receives what was sent so. What this process starts does not get them.
+///
+/// # Errors
+/// Those of the system, or the other process is gone.
+#[cfg(unix)]
+pub fn receive_descriptors(line: &UnixStream) -> io::Result<(u8, Vec<OwnedFd>)> {
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut word = [0];
+    let received = recvmsg(line, &mut [io::IoSliceMut::new(&mut word)], &mut control, RecvFlags::empty())?;
+    if received.bytes == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let mut descriptors = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(received) = message {
+            descriptors.extend(received);
+        }
+    }
+    Ok((word[0], descriptors))
+}
+
+/// Puts something else where standard input was.
+///
+/// # Errors
+/// Those of the system.
+#[cfg(unix)]
+pub fn replace_stdin(with: &impl AsFd) -> io::Result<()> {
+    Ok(rustix::stdio::dup2_stdin(with)?)
 }

@@ -78,6 +78,16 @@ impl Listener {
     }
 }
 
+#[cfg(unix)]
+impl std::os::fd::AsFd for Listener {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Local(listener) => listener.as_fd(),
+        }
+    }
+}
+
 impl Door {
     /// Takes a listener to this thread.
     ///

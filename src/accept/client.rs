@@ -100,7 +100,7 @@ impl Client {
                     Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(NoRequest::Over)),
                     Poll::Ready(Ok(_)) => continue,
                     // Who has just come in is about to ask: the end of the program grants a moment for that.
-                    Poll::Pending if !has_begun && !is_new && self.ticket.phase() > Phase::Serving => {
+                    Poll::Pending if !has_begun && !is_new && self.ticket.phase() > Phase::GivingWay => {
                         return Poll::Ready(Err(NoRequest::Over));
                     }
                     Poll::Pending => {}
@@ -184,7 +184,7 @@ mod tests {
             let limits = Limits { head, http2, head_timeout: None, keep_alive_timeout: None, write_timeout: None };
             let (done, is_done) = std::sync::mpsc::channel();
             let drain = Drain::default();
-            drain.begin();
+            drain.begin(Phase::Draining);
             drain.spawn(|ticket| async move {
                 let mut client = Client::new(Wire::new(Stream::Tcp(tcp)), from.into(), ticket, seat);
                 {

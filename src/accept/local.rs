@@ -10,13 +10,33 @@ pub struct SocketFile {
     path: PathBuf,
     #[cfg(unix)]
     identity: (u64, u64),
+    is_ours: bool,
 }
 
+#[cfg(unix)]
 impl SocketFile {
-    /// Where it lies.
+    /// The file of a process before this one. It goes with this only if it is claimed.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn of_predecessor(path: &Path) -> std::io::Result<Self> {
+        Ok(Self { path: path.to_owned(), identity: identity(path)?, is_ours: false })
+    }
+
+    /// Makes it ours.
+    pub fn claim(&mut self) {
+        self.is_ours = true;
+    }
+
+    /// Leaves it to a process after this one.
+    pub fn leave(mut self) {
+        self.is_ours = false;
+    }
+
+    /// Whether clients find it: nobody has put a file of his own in its place.
     #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
+    pub fn is_there(&self) -> bool {
+        identity(&self.path).is_ok_and(|identity| identity == self.identity)
     }
 }
 
@@ -45,7 +65,7 @@ pub fn bind_local(path: &Path) -> Result<(SocketFile, Listener), BindError> {
             }
             bound => bound?,
         }
-        let file = SocketFile { path: path.to_owned(), identity: identity(path)? };
+        let file = SocketFile { path: path.to_owned(), identity: identity(path)?, is_ours: true };
         set_permissions(path, Permissions::from_mode(MODE))?;
         socket.listen(super::listen::BACKLOG)?;
         socket.set_nonblocking(true)?;
@@ -92,8 +112,7 @@ fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
 #[cfg(unix)]
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Somebody may have put a file of his own in its place.
-        if identity(&self.path).is_ok_and(|identity| identity == self.identity) {
+        if self.is_ours && self.is_there() {
             let _ = std::fs::remove_file(&self.path);
         }
     }

@@ -3,13 +3,10 @@
 use super::StartError;
 use crate::accept::Inherited;
 
-/// The sockets that were handed to this program. Must be called before it opens anything: they are known by their
-/// numbers.
-///
-/// # Errors
-/// What is said of them has no meaning, or one of them is not a socket at which clients come in.
+/// The sockets that were handed to this program. Fails if what is said of them has no meaning, or if one of them is not
+/// a socket at which clients come in.
 #[cfg(unix)]
-pub fn activated() -> Result<Inherited, StartError> {
+pub(super) fn activated() -> Result<Inherited, StartError> {
     use std::io;
 
     use crate::accept::Opener;
@@ -29,10 +26,7 @@ pub fn activated() -> Result<Inherited, StartError> {
 }
 
 /// This system has no such thing.
-///
-/// # Errors
-/// None.
 #[cfg(not(unix))]
-pub fn activated() -> Result<Inherited, StartError> {
+pub(super) fn activated() -> Result<Inherited, StartError> {
     Ok(Inherited::default())
 }

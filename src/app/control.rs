@@ -9,10 +9,11 @@ use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::time::sleep;
 
+use super::succession::{self, Succession};
 use super::{App, service};
 use crate::config::{Finding, Live, Outcome};
 use crate::record::Log;
-use crate::text::{Lang, Say, Status, shown};
+use crate::text::{Lang, Replacement, Say, Status, shown};
 
 /// How often the file is looked at when `reload_interval` is 0.
 const LIVE: Duration = Duration::from_millis(500);
@@ -22,8 +23,21 @@ const LIVE: Duration = Duration::from_millis(500);
 pub enum Ended {
     /// Everything that ran has finished, or was cut off when its time was over.
     Orderly,
-    /// A second signal.
+    /// The same, and another process has taken over.
+    Replaced,
+    /// A second signal, or one before anybody was served.
     AtOnce,
+}
+
+/// What comes after serving.
+enum Next {
+    /// The end.
+    End,
+    /// The end, and another process serves.
+    GiveWay {
+        /// Its number.
+        to: u32,
+    },
 }
 
 /// Watches over a running proxy until it ends. `ready` is called once signals are listened to.
@@ -34,22 +48,26 @@ pub fn run(mut app: App, live: &Arc<Live>, log: &Log, ready: impl FnOnce(&App)) 
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
         let mut signals = Signals::listen()?;
+        if !succession::succeed(&mut app, &mut signals, live, log).await? {
+            return Ok(Ended::AtOnce);
+        }
         ready(&app);
         service::ready(serving(live), live.current().lang);
-        tokio::select! {
-            () = watch(&mut signals, live, log) => {}
-            () = show_life(&app) => {}
-        }
-        Ok::<_, io::Error>(end(&mut app, &mut signals, live, log).await)
+        let next = tokio::select! {
+            next = watch(&app, &mut signals, live, log) => next,
+            () = show_life(&app) => Next::End,
+        };
+        Ok::<_, io::Error>(end(&mut app, next, &mut signals, live, log).await)
     })?;
-    if ended == Ended::Orderly {
+    if ended != Ended::AtOnce {
         app.join();
     }
     Ok(ended)
 }
 
-/// Reloads until the end is asked for.
-async fn watch(signals: &mut Signals, live: &Live, log: &Log) {
+/// Reloads until the end is asked for, or another process has taken over.
+async fn watch(app: &App, signals: &mut Signals, live: &Live, log: &Log) -> Next {
+    let mut succession = Succession::default();
     loop {
         let interval = live.current().reload;
         let look = async {
@@ -61,9 +79,11 @@ async fn watch(signals: &mut Signals, live: &Live, log: &Log) {
         };
         tokio::select! {
             asked = signals.next() => match asked {
-                Asked::End => return,
+                Asked::End => return Next::End,
                 Asked::Reload => reload(live, log),
+                Asked::Replacement => succession.begin(app, live.current().lang, log),
             },
+            to = succession.completed(live, log) => return Next::GiveWay { to },
             () = look => tell(live.look(false), live, log),
         }
     }
@@ -94,29 +114,47 @@ async fn show_life(app: &App) {
 }
 
 /// Ends the workers: orderly first, then at the end of their time, or at once.
-async fn end(app: &mut App, signals: &mut Signals, live: &Live, log: &Log) -> Ended {
+async fn end(app: &mut App, next: Next, signals: &mut Signals, live: &Live, log: &Log) -> Ended {
     let snapshot = Arc::clone(&live.current());
     let connections = app.connections();
-    log.notice(snapshot.lang, &Say::Draining(connections));
-    service::stopping(Status::Ending { connections }, snapshot.lang);
-    app.drain();
+    let (orderly, mut has_been_asked) = match next {
+        Next::End => {
+            log.notice(snapshot.lang, &Say::Draining(connections));
+            service::stopping(Status::Ending { connections }, snapshot.lang);
+            app.drain();
+            (Ended::Orderly, true)
+        }
+        // The manager of services hears from the other process now.
+        Next::GiveWay { to } => {
+            log.notice(snapshot.lang, &Replacement::Done { by: to, connections });
+            app.give_way();
+            (Ended::Replaced, false)
+        }
+    };
     let mut timeout = pin!(sleep(snapshot.shutdown_timeout));
     let mut is_cut = false;
     loop {
         tokio::select! {
-            () = app.ended() => return Ended::Orderly,
+            () = app.ended() => return orderly,
             () = &mut timeout, if !is_cut => {
                 app.cut();
                 is_cut = true;
             }
-            asked = signals.next() => if matches!(asked, Asked::End) {
-                return Ended::AtOnce;
+            asked = signals.next() => match asked {
+                Asked::End if has_been_asked => return Ended::AtOnce,
+                // Now somebody waits for the end of this process.
+                Asked::End => {
+                    log.notice(snapshot.lang, &Say::Draining(app.connections()));
+                    app.drain();
+                    has_been_asked = true;
+                }
+                Asked::Reload | Asked::Replacement => {}
             }
         }
     }
 }
 
-fn tell(outcome: Outcome, live: &Live, log: &Log) {
+pub(super) fn tell(outcome: Outcome, live: &Live, log: &Log) {
     let lang = live.current().lang;
     let file = file_name(live);
     match outcome {
@@ -167,12 +205,14 @@ pub fn report_panics(log: &Log, lang: Lang) {
     }));
 }
 
-/// The signals of the system: SIGTERM and SIGINT end the program, SIGHUP reloads the configuration.
+/// The signals of the system: SIGTERM and SIGINT end the program, SIGHUP reloads the configuration, SIGUSR2 starts the
+/// program anew in the place of this process.
 #[cfg(unix)]
-struct Signals {
+pub(super) struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
     hang_up: tokio::signal::unix::Signal,
+    user: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
@@ -184,21 +224,23 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
+            user: signal(SignalKind::user_defined2())?,
         })
     }
 
-    async fn next(&mut self) -> Asked {
+    pub(super) async fn next(&mut self) -> Asked {
         tokio::select! {
             _ = self.terminate.recv() => Asked::End,
             _ = self.interrupt.recv() => Asked::End,
             _ = self.hang_up.recv() => Asked::Reload,
+            _ = self.user.recv() => Asked::Replacement,
         }
     }
 }
 
 /// Elsewhere there is Ctrl-C.
 #[cfg(not(unix))]
-struct Signals;
+pub(super) struct Signals;
 
 #[cfg(not(unix))]
 impl Signals {
@@ -207,7 +249,7 @@ impl Signals {
         Ok(Self)
     }
 
-    async fn next(&mut self) -> Asked {
+    pub(super) async fn next(&mut self) -> Asked {
         match tokio::signal::ctrl_c().await {
             Ok(()) => Asked::End,
             Err(_) => pending().await,
@@ -216,7 +258,8 @@ impl Signals {
 }
 
 /// What a signal asks for.
-enum Asked {
+pub(super) enum Asked {
     End,
     Reload,
+    Replacement,
 }

@@ -36,7 +36,6 @@ pub struct Site {
     /// The sockets of the workers once more.
     pub(super) listeners: Vec<Listener>,
     /// The file of a local socket, if it is ours.
-    #[expect(dead_code, reason = "it goes with this")]
     pub(super) file: Option<SocketFile>,
 }
 
@@ -94,7 +93,7 @@ impl Floor {
         for place in 0..wanted.len() {
             let address = match inherited.take_port(wanted[place], named) {
                 Some((address, given)) => {
-                    self.place(given, None)?;
+                    self.place(self.with_more(given, address), None)?;
                     address
                 }
                 None => match accept::bind(wanted[place], if os::LISTENERS_SHARE { self.own.len() } else { 1 }) {
@@ -120,11 +119,23 @@ impl Floor {
 
     fn open_local(&mut self, path: &Path, inherited: &mut Inherited) -> Result<(), StartError> {
         if let Some(given) = inherited.take_local(path) {
-            return self.place(given, None);
+            let file = file_of(&given);
+            return self.place(given, file);
         }
         let (file, listener) = accept::bind_local(path).map_err(StartError::Socket)?;
         let at = At::Local(path.to_owned());
         self.place(Given { at, opener: Opener::Us, listeners: vec![listener] }, Some(file))
+    }
+
+    /// Completes sockets of a process before this one, which had fewer workers. How many the manager of services opens is
+    /// his to say.
+    fn with_more(&self, mut given: Given, address: SocketAddr) -> Given {
+        let missing = self.own.len().saturating_sub(given.listeners.len());
+        if os::LISTENERS_SHARE && given.opener == Opener::Us {
+            // If the system refuses it, the workers share those that are there.
+            given.listeners.extend(accept::bind_beside(address, missing).unwrap_or_default());
+        }
+        given
     }
 
     /// Puts the workers behind sockets: each behind some of its own if there are enough of them.
@@ -145,6 +156,13 @@ impl Floor {
 }
 
 impl Site {
+    /// Leaves it to another process.
+    pub(super) fn leave(self) {
+        if let Some(file) = self.file {
+            file.leave();
+        }
+    }
+
     /// Its address, if it has one.
     pub(super) fn address(&self) -> Option<SocketAddr> {
         match self.at {
@@ -153,11 +171,35 @@ impl Site {
         }
     }
 
-    /// Lets clients connect.
-    pub(super) fn listen(&self) -> Result<(), BindError> {
+    /// Whether clients find the way to it.
+    #[cfg(unix)]
+    pub(super) fn can_be_reached(&self) -> bool {
+        self.file.as_ref().is_none_or(SocketFile::is_there)
+    }
+
+    /// Lets clients connect. From now on it is ours.
+    pub(super) fn open(&mut self) -> Result<(), BindError> {
+        if let Some(file) = &mut self.file {
+            file.claim();
+        }
         let listen = self.listeners.iter().try_for_each(Listener::listen);
         listen.map_err(|error| BindError { place: self.at.to_string(), error })
     }
+}
+
+/// The file of an inherited socket that a process of ours has made.
+#[cfg(unix)]
+pub(super) fn file_of(given: &Given) -> Option<SocketFile> {
+    match &given.at {
+        At::Local(path) if given.opener == Opener::Us => SocketFile::of_predecessor(path).ok(),
+        At::Local(_) | At::Port(_) => None,
+    }
+}
+
+/// There is none.
+#[cfg(not(unix))]
+pub(super) fn file_of(_given: &Given) -> Option<SocketFile> {
+    None
 }
 
 /// The first worker accepts for all where the kernel would not share out.

@@ -3,8 +3,16 @@
 mod activation;
 mod control;
 mod doors;
+#[cfg(unix)]
+mod handover;
+mod heritage;
+#[cfg(unix)]
+mod predecessor;
 mod pulse;
 mod service;
+mod succession;
+#[cfg(unix)]
+mod successor;
 mod worker;
 
 use std::fmt;
@@ -15,17 +23,17 @@ use std::thread::{self, JoinHandle};
 
 use tokio::sync::watch;
 
-use crate::accept::{At, BindError, Gate, Inherited};
+use crate::accept::{At, BindError, Gate};
 use crate::config::{Live, Snapshot};
 use crate::drain::Phase;
 use crate::os;
 use crate::record::Log;
 use crate::upstream::Own;
 
-pub use activation::activated;
 pub use control::{Ended, errors, report_panics, run, warn};
 use doors::Opened;
 pub use doors::Site;
+pub use heritage::Heritage;
 use pulse::Pulse;
 use worker::Setting;
 
@@ -40,6 +48,7 @@ pub struct App {
     pub sites: Vec<Site>,
     /// How many clients may be connected, given the system's limit on open files.
     pub max_connections: usize,
+    heritage: Heritage,
     phase: watch::Sender<Phase>,
     gate: Gate,
     pulse: Pulse,
@@ -62,6 +71,8 @@ pub enum StartError {
     Socket(BindError),
     /// What the manager of services says of its sockets has no meaning.
     BadActivation(io::Error),
+    /// The sockets of the process that is to be replaced cannot be had.
+    BadHandover(io::Error),
     /// A socket of the manager of services is not one at which clients come in.
     BadSocket(String),
     /// A socket of the manager of services is at a place that the configuration does not name.
@@ -80,7 +91,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Resolve { host, error } => write!(f, "{host}: {error}"),
             Self::Bind(error) | Self::Socket(error) => write!(f, "{error}"),
-            Self::BadActivation(error) | Self::System(error) => write!(f, "{error}"),
+            Self::BadActivation(error) | Self::BadHandover(error) | Self::System(error) => write!(f, "{error}"),
             Self::BadSocket(name) => f.write_str(name),
             Self::UnnamedSocket { at, .. } => write!(f, "{at}"),
         }
@@ -90,33 +101,57 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 impl App {
-    /// Starts to listen and to serve, at sockets that were `inherited` where there are any.
+    /// Starts to listen and to serve, at inherited sockets where there are any. If the sockets are those of a process
+    /// that still serves, nobody is served before [`run`] has its leave.
     ///
     /// # Errors
     /// The address, or threads, cannot be had.
-    pub fn start(live: &Arc<Live>, log: &Log, mut inherited: Inherited) -> Result<Self, StartError> {
+    pub fn start(live: &Arc<Live>, log: &Log, heritage: Heritage) -> Result<Self, StartError> {
+        let Heritage { mut inherited, predecessor } = heritage;
         let snapshot = Arc::clone(&live.current());
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let workers = snapshot.listen.workers.unwrap_or(cores).max(1);
         let places = &snapshot.listen.places;
         let opened = doors::open(places, workers, &mut inherited)?;
-        if let Some(left) = inherited.left().first() {
+        if let (None, Some(left)) = (&predecessor, inherited.left().first()) {
             // Clients could connect there, and would wait for ever.
             let places = places.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             return Err(StartError::UnnamedSocket { at: left.at.clone(), places });
         }
-        opened.sites.iter().try_for_each(Site::listen).map_err(StartError::Bind)?;
-        Self::behind(opened, max_connections(&snapshot), live, log)
+        let mut app = Self::behind(opened, max_connections(&snapshot), live, log)?;
+        app.heritage = Heritage { inherited, predecessor };
+        if app.heritage.predecessor.is_none() {
+            app.open().into_iter().next().map_or(Ok(()), |error| Err(StartError::Bind(error)))?;
+        }
+        Ok(app)
+    }
+
+    /// Lets clients in. Gives where that fails.
+    fn open(&mut self) -> Vec<BindError> {
+        let failed = self.sites.iter_mut().filter_map(|site| site.open().err()).collect();
+        self.phase.send_replace(Phase::Serving);
+        failed
+    }
+
+    /// Closes the inherited sockets that no door has taken, and gives where they were.
+    #[cfg(unix)]
+    fn leave_behind(&mut self) -> Vec<At> {
+        let inherited = std::mem::take(&mut self.heritage.inherited);
+        for mut file in inherited.left().iter().filter_map(doors::file_of) {
+            file.claim();
+        }
+        inherited.left().iter().map(|given| given.at.clone()).collect()
     }
 
     /// Starts the workers behind their doors.
     fn behind(opened: Opened, max_connections: usize, live: &Arc<Live>, log: &Log) -> Result<Self, StartError> {
         let Opened { sites, doors } = opened;
-        let (phase, _) = watch::channel(Phase::Serving);
+        let (phase, _) = watch::channel(Phase::Waiting);
         let gate = Gate::to(max_connections);
         let own = Own::new(&sites.iter().filter_map(Site::address).collect::<Vec<_>>());
         let pulse = Pulse::default();
-        let mut app = Self { sites, max_connections, phase, gate, pulse, workers: Vec::new() };
+        let heritage = Heritage::default();
+        let mut app = Self { sites, max_connections, heritage, phase, gate, pulse, workers: Vec::new() };
         for (number, doors) in doors.into_iter().enumerate() {
             let setting = Setting {
                 number,
@@ -132,6 +167,12 @@ impl App {
             app.workers.push(thread.spawn(move || worker::run(setting)).map_err(StartError::System)?);
         }
         Ok(app)
+    }
+
+    /// Takes no new connections: another process does, at the same sockets. Who is connected need not hurry.
+    pub fn give_way(&mut self) {
+        self.sites.drain(..).for_each(Site::leave);
+        self.phase.send_replace(Phase::GivingWay);
     }
 
     /// Takes no new connections, and lets what runs come to its end.
@@ -215,6 +256,7 @@ mod tests {
         let doors = doors::share((0..3).map(|_| Vec::new()).collect(), listeners);
         let opened = Opened { sites: Vec::new(), doors };
         let mut app = App::behind(opened, 100, &live, &log).expect("starts");
+        assert!(app.open().is_empty());
         // Each worker has its turn twice, and all of them are open at once.
         let clients: Vec<_> = (0..6)
             .map(|_| {

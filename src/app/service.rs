@@ -31,6 +31,12 @@ pub(super) fn stopping(status: Status, lang: Lang) {
     tell(&[NotifyState::Stopping, NotifyState::Status(&status.in_lang(lang).to_string())]);
 }
 
+/// Another process has taken the place of this one. Whoever is told by that one from now on will listen to it.
+#[cfg(unix)]
+pub(super) fn replaced_by(process: u32) {
+    tell(&[sd_notify::NotifyState::MainPid(process)]);
+}
+
 /// Every worker is alive.
 #[cfg(unix)]
 pub(super) fn alive() {

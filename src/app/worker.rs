@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
 use super::doors::Doors;
 use super::pulse::Asked;
@@ -24,6 +25,9 @@ use crate::upstream::{MAX_LOOKUPS, Own};
 const NO_SOCKETS_REST: Duration = Duration::from_millis(100);
 /// How long idle clients have at the end to send a request that they have begun to send.
 const IDLE_GRACE: Duration = Duration::from_millis(200);
+/// How long they have if the process is only replaced: nobody waits for its end, and a client that asks again and again
+/// should learn from an answer that its connection goes, not from a connection that is gone.
+const KEEP_WHILE_GIVING_WAY: Duration = Duration::from_secs(5);
 /// How many clients at once are told that there is no room. Beyond that they are shut out without a word.
 const MAX_TURNED_AWAY: usize = 256;
 
@@ -56,6 +60,8 @@ async fn work(setting: Setting) {
     let Setting { number, doors, live, log, own, gate, mut phase, asked } = setting;
     let worker = Rc::new(Worker::new(number, live, log, own));
     worker.drain().attend(asked.answer());
+    // Who sends here lives longer than the workers.
+    let _ = phase.wait_for(|phase| *phase > Phase::Waiting).await;
     let mut entrance = Entrance {
         own: opened(doors.own),
         shared: opened(doors.shared),
@@ -72,12 +78,15 @@ async fn work(setting: Setting) {
         () = worker.upstreams().sweep() => {}
     }
     // From here on the tasks answer their last requests: nobody new comes in.
-    worker.drain().begin();
+    worker.drain().begin(Phase::GivingWay);
     entrance.admit_waiting();
     drop(entrance);
 
     let drain = worker.drain();
+    let mut cutting = phase.clone();
     let last_requests = async {
+        let _ = timeout(KEEP_WHILE_GIVING_WAY, phase.wait_for(|phase| *phase > Phase::GivingWay)).await;
+        drain.begin(Phase::Draining);
         tokio::time::sleep(IDLE_GRACE).await;
         drain.end_idle();
         drain.empty().await;
@@ -86,7 +95,7 @@ async fn work(setting: Setting) {
         biased;
         () = drain.empty() => return,
         () = last_requests => return,
-        _ = phase.wait_for(|phase| *phase == Phase::Cutting) => {}
+        _ = cutting.wait_for(|phase| *phase == Phase::Cutting) => {}
     }
     drain.cut();
     drain.empty().await;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::{line, print_error, print_refusal, run};
-use crate::accept::Inherited;
+use crate::app::Heritage;
 use crate::config::{Live, Overrides, Source};
 use crate::demo::{KEY, Provider};
 use crate::record::Line;
@@ -15,6 +15,10 @@ use crate::text::{Lang, Say, Speak, Tell};
 const PORT: u16 = 3000;
 
 pub(super) fn demo(lang: Lang, port: Option<u16>) -> ExitCode {
+    let heritage = match Heritage::take() {
+        Ok(heritage) => heritage,
+        Err(error) => return run::refuse(&error, lang),
+    };
     let provider = match Provider::start() {
         Ok(provider) => provider,
         Err(error) => {
@@ -25,7 +29,7 @@ pub(super) fn demo(lang: Lang, port: Option<u16>) -> ExitCode {
     let overrides = Overrides { port: Some(port.unwrap_or_else(free_port)), lang: Some(lang), ..Overrides::default() };
     let source = Source::text(&configuration(provider.address()), overrides, lang);
     match Live::start(source.clone()) {
-        Ok((live, _)) => run::serve(&Arc::new(live), lang, Inherited::default(), |log, running| {
+        Ok((live, _)) => run::serve(&Arc::new(live), lang, heritage, |log, running| {
             let address = running.addresses().next().expect("it listens on a port");
             log.write(Line::Notice(welcome(address, provider.address(), lang)));
         }),

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Caller, PLACES, banner, line, print_error, print_refusal};
-use crate::accept::Inherited;
-use crate::app::{self, App, Ended, StartError};
+use crate::app::{self, App, Ended, Heritage, StartError};
 use crate::config::{Live, Source};
 use crate::record::{Line, Log, Output};
-use crate::text::{Lang, Say, Tell};
+use crate::text::{Lang, Replacement, Say, Tell};
 
 /// How long the last lines of the log may take at the end.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -18,8 +17,8 @@ const INTERRUPTED: u8 = 130;
 
 pub(super) fn run(caller: &Caller<'_>) -> ExitCode {
     // Before anything is opened: sockets that are handed over are known by their numbers.
-    let inherited = match app::activated() {
-        Ok(inherited) => inherited,
+    let heritage = match Heritage::take() {
+        Ok(heritage) => heritage,
         Err(error) => return refuse(&error, caller.lang),
     };
     let source = caller.source();
@@ -36,7 +35,7 @@ pub(super) fn run(caller: &Caller<'_>) -> ExitCode {
     };
     let live = Arc::new(live);
     let lang = live.current().lang;
-    serve(&live, lang, inherited, |log, running| {
+    serve(&live, lang, heritage, |log, running| {
         app::warn(&warnings, &live, log);
         warn_of_few_files(&live, running, log);
         log.write(Line::Notice(banner::banner(&live, running)));
@@ -44,34 +43,37 @@ pub(super) fn run(caller: &Caller<'_>) -> ExitCode {
 }
 
 /// Serves until the end. `ready` is called once clients can connect.
-pub(super) fn serve(live: &Arc<Live>, lang: Lang, inherited: Inherited, ready: impl FnOnce(&Log, &App)) -> ExitCode {
+pub(super) fn serve(live: &Arc<Live>, lang: Lang, heritage: Heritage, ready: impl FnOnce(&Log, &App)) -> ExitCode {
     let log = match Log::start(Output::console(), lang) {
         Ok(log) => log,
         Err(error) => return refuse(&StartError::System(error), lang),
     };
     app::report_panics(&log, lang);
-    let running = match App::start(live, &log, inherited) {
+    let running = match App::start(live, &log, heritage) {
         Ok(running) => running,
         Err(error) => return refuse(&error, lang),
     };
     let ended = app::run(running, live, &log, |running| ready(&log, running));
-    if matches!(ended, Ok(Ended::Orderly)) {
-        log.notice(lang, &Say::Stopped);
+    match ended {
+        Ok(Ended::Orderly) => log.notice(lang, &Say::Stopped),
+        Ok(Ended::Replaced) => log.notice(lang, &Replacement::IsGone(std::process::id())),
+        Ok(Ended::AtOnce) | Err(_) => {}
     }
     log.finish(LAST_LINES);
     match ended {
-        Ok(Ended::Orderly) => ExitCode::SUCCESS,
+        Ok(Ended::Orderly | Ended::Replaced) => ExitCode::SUCCESS,
         Ok(Ended::AtOnce) => INTERRUPTED.into(),
         Err(error) => refuse(&StartError::System(error), lang),
     }
 }
 
-fn refuse(error: &StartError, lang: Lang) -> ExitCode {
+pub(super) fn refuse(error: &StartError, lang: Lang) -> ExitCode {
     let say = match error {
         StartError::Bind(_) => Say::BindFailed(error),
         StartError::Socket(_) => Say::SocketFailed(error),
         StartError::Resolve { .. } => Say::ResolveFailed(error),
         StartError::BadActivation(_) => Say::BadActivation(error),
+        StartError::BadHandover(_) => Say::BadHandover(error),
         StartError::BadSocket(_) => Say::BadSocket(error),
         StartError::UnnamedSocket { places, .. } => Say::UnnamedSocket { at: error, places },
         StartError::System(_) => Say::StartFailed(error),

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use super::seldom::Seldom;
 use crate::ending::End;
 use crate::error::{Kind, Step};
 use crate::peer::Peer;
-use crate::text::{Lang, Say, Speak, Unmet};
+use crate::text::{Lang, Say, Speak, Unmet, spoken};
 
 /// How many lines may wait to be written.
 const QUEUE: usize = 8192;
@@ -23,10 +23,15 @@ const BATCH: usize = 512;
 /// How long the writer rests after a batch, so that under load it is woken for many lines and not for each.
 const REST: Duration = Duration::from_millis(3);
 
+/// How much goes out at once where other processes write as well: the system keeps that together, even in a pipe that
+/// is nearly full.
+const WHOLE: usize = 4096;
+
 /// The way to the writer.
 #[derive(Clone)]
 pub struct Log {
     queue: SyncSender<Line>,
+    is_shared: Arc<AtomicBool>,
     dropped: Arc<AtomicU64>,
 }
 
@@ -126,8 +131,10 @@ impl Log {
     pub fn start(output: Output, lang: Lang) -> io::Result<Self> {
         let (queue, lines) = sync_channel(QUEUE);
         let dropped = Arc::new(AtomicU64::new(0));
+        let is_shared = Arc::new(AtomicBool::new(false));
         let mut writer = Writer {
             output,
+            is_shared: Arc::clone(&is_shared),
             dropped: Arc::clone(&dropped),
             unmet: Seldom::default(),
             lang,
@@ -135,7 +142,12 @@ impl Log {
             err: String::new(),
         };
         thread::Builder::new().name("log".to_owned()).spawn(move || writer.run(&lines))?;
-        Ok(Self { queue, dropped })
+        Ok(Self { queue, is_shared, dropped })
+    }
+
+    /// Says that another process writes to the same output from now on: lines must not run into its lines.
+    pub fn share(&self) {
+        self.is_shared.store(true, Ordering::Relaxed);
     }
 
     /// Puts a line into the queue, or drops it if there is no room. Never waits.
@@ -151,13 +163,13 @@ impl Log {
     }
 
     /// A notice on standard output.
-    pub fn notice(&self, lang: Lang, say: &Say<'_>) {
-        self.write(Line::Notice(say.in_lang(lang).to_string()));
+    pub fn notice(&self, lang: Lang, say: &dyn Speak) {
+        self.write(Line::Notice(spoken(say, lang).to_string()));
     }
 
     /// A warning or an error on standard error.
-    pub fn alarm(&self, lang: Lang, say: &Say<'_>) {
-        self.write(Line::Alarm(say.in_lang(lang).to_string()));
+    pub fn alarm(&self, lang: Lang, say: &dyn Speak) {
+        self.write(Line::Alarm(spoken(say, lang).to_string()));
     }
 
     /// Waits until everything is written, but not longer than this: an output that nobody reads must not hold up
@@ -173,6 +185,7 @@ impl Log {
 
 struct Writer {
     output: Output,
+    is_shared: Arc<AtomicBool>,
     dropped: Arc<AtomicU64>,
     unmet: Seldom,
     lang: Lang,
@@ -235,11 +248,29 @@ impl Writer {
     fn flush(&mut self) {
         for (text, to) in [(&mut self.out, &mut self.output.out), (&mut self.err, &mut self.output.err)] {
             if !text.is_empty() {
-                let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+                let at_once = if self.is_shared.load(Ordering::Relaxed) { WHOLE } else { usize::MAX };
+                let _ = whole_lines(text, at_once).try_for_each(|lines| to.write_all(lines).and_then(|()| to.flush()));
                 text.clear();
             }
         }
     }
+}
+
+/// A text in pieces of whole lines, each of not more than so many bytes unless a single line has more.
+fn whole_lines(text: &str, most: usize) -> impl Iterator<Item = &[u8]> {
+    let mut rest = text.as_bytes();
+    std::iter::from_fn(move || {
+        let end = match rest.get(..most) {
+            None => rest.len(),
+            Some(piece) => match memchr::memrchr(b'\n', piece) {
+                Some(last) => last + 1,
+                None => memchr::memchr(b'\n', rest).map_or(rest.len(), |first| first + 1),
+            },
+        };
+        let (piece, after) = rest.split_at(end);
+        rest = after;
+        (!piece.is_empty()).then_some(piece)
+    })
 }
 
 fn push(to: &mut String, text: &dyn std::fmt::Display) {
@@ -285,6 +316,17 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn pieces_end_where_lines_end() {
+        let pieces = |most| -> Vec<String> {
+            whole_lines("a\nbb\n\ncccc\nd\n", most).map(|piece| String::from_utf8_lossy(piece).into_owned()).collect()
+        };
+        assert_eq!(pieces(usize::MAX), ["a\nbb\n\ncccc\nd\n"]);
+        assert_eq!(pieces(5), ["a\nbb\n", "\n", "cccc\n", "d\n"]);
+        assert_eq!(pieces(3), ["a\n", "bb\n", "\n", "cccc\n", "d\n"]);
+        assert_eq!(whole_lines("", 3).count(), 0);
     }
 
     #[test]

@@ -155,6 +155,8 @@ pub enum Say<'a> {
         /// What the configuration names.
         places: &'a str,
     },
+    /// The sockets of a process before this one cannot be taken.
+    BadHandover(&'a dyn Display),
     /// The end has begun: so many exchanges still run.
     Draining(usize),
     /// The end.
@@ -275,6 +277,9 @@ impl Say<'_> {
                 f,
                 "❌ Error: the service manager listens on {at}, but the configuration names {places}. Make ListenStream= of the socket unit and server.host, port or listen the same."
             ),
+            Self::BadHandover(why) => {
+                write!(f, "❌ Error: the sockets of the process that is to be replaced cannot be taken over: {why}")
+            }
             Self::Draining(0) => f.write_str("🛑 Stopping."),
             Self::Draining(running) => {
                 write!(f, "🛑 Stopping: {running} connections may finish. A second signal ends them at once.")
@@ -377,6 +382,9 @@ impl Say<'_> {
                 f,
                 "❌ 错误: 服务管理器监听的是 {at}，而配置中是 {places}。请让 socket 单元的 ListenStream= 与 server.host、port 或 listen 一致。"
             ),
+            Self::BadHandover(why) => {
+                write!(f, "❌ 错误: 无法接管被替换进程的套接字: {}", in_chinese(why))
+            }
             Self::Draining(0) => f.write_str("🛑 正在停止。"),
             Self::Draining(running) => write!(f, "🛑 正在停止: 等待 {running} 个连接完成。再次发送信号将立即结束。"),
             Self::Stopped => f.write_str("👋 已停止。"),

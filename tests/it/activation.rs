@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Client, Proxy, Upstream, aqueduct, eventually, free_port, write_private};
+use crate::support::{Client, PATIENCE, Proxy, Upstream, aqueduct, eventually, free_port, write_private};
 
 const GET: &str = "GET /a/x HTTP/1.1\r\nHost: p\r\n\r\n";
 
@@ -45,6 +45,10 @@ fn refused(server: &Value, options: &[&str], knock: impl FnOnce()) -> String {
     let mut command = aqueduct();
     command.current_dir(directory.path());
     activate(&mut command, options);
+    let mut limited = Command::new("timeout");
+    limited.arg(PATIENCE.as_secs().to_string()).arg(command.get_program()).args(command.get_args());
+    limited.current_dir(directory.path());
+    let mut command = limited;
     let output = std::thread::scope(|scope| {
         let output = scope.spawn(|| command.output().expect("runs"));
         knock();

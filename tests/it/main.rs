@@ -27,6 +27,7 @@ mod programs_http2;
 mod programs_proxies;
 mod proxy_protocol;
 mod reloading;
+mod replacement;
 mod request_heads;
 mod reuse;
 mod routing;

@@ -139,9 +139,9 @@ pub struct Server {
     /// 工作线程数。省略时每个 CPU 核心一个。
     #[schemars(range(min = 1, max = 1024))]
     pub workers: Option<u32>,
-    /// How long running answers may go on after SIGTERM or SIGINT: seconds, or a text like `"30s"`.
+    /// How long running answers may go on after SIGTERM, SIGINT or SIGUSR2: seconds, or a text like `"30s"`.
     ///
-    /// 收到 SIGTERM 或 SIGINT 后，进行中的响应最多还能持续多久: 秒数，或 `"30s"` 这样的文本。
+    /// 收到 SIGTERM、SIGINT 或 SIGUSR2 后，进行中的响应最多还能持续多久: 秒数，或 `"30s"` 这样的文本。
     pub shutdown_timeout: Time,
     /// What is accepted from clients.
     ///

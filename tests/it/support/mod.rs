@@ -28,7 +28,7 @@ pub(crate) use names::{NameServer, Says};
 pub(crate) use network::{Cable, Machine, in_own_network, run};
 pub(crate) use programs::{Nginx, PythonServer, curl, python, python_with};
 pub(crate) use proxies::{PASSWORD, PLAIN_PASSWORD, RealProxy, USER};
-pub(crate) use proxy::{Proxy, aqueduct, free_port, write_private};
+pub(crate) use proxy::{Proxy, aqueduct, free_port, has_ended, write_private};
 pub(crate) use tls::TlsUpstream;
 pub(crate) use upstream::{Script, Upstream};
 pub(crate) use ways::{TlsFront, http_proxy, socks_proxy};

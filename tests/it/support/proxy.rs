@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -35,6 +36,8 @@ pub(crate) fn aqueduct() -> Command {
 /// A proxy that runs. It ends when this goes.
 pub(crate) struct Proxy {
     child: Child,
+    /// Processes that have taken its place, one after the other.
+    successors: Vec<u32>,
     /// `None` if it listens on local sockets only.
     address: Option<SocketAddr>,
     directory: TempDir,
@@ -92,7 +95,7 @@ impl Proxy {
             address
         };
         let stdin = child.stdin.take();
-        Self { child, address, directory, out, err, _stdin: stdin }
+        Self { child, successors: Vec::new(), address, directory, out, err, _stdin: stdin }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -111,9 +114,25 @@ impl Proxy {
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
-    /// The process.
+    /// The process that serves.
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.successors.last().copied().unwrap_or(self.child.id())
+    }
+
+    /// Replaces the process by a new one, and waits until that serves.
+    pub(crate) fn replace(&mut self) {
+        let takeovers = |out: &str| -> Vec<u32> {
+            let words = out.split("Process ").skip(1).filter_map(|rest| rest.split_once(" has taken over."));
+            words.filter_map(|(number, _)| number.parse().ok()).collect()
+        };
+        let before = takeovers(&self.out()).len();
+        self.signal("USR2");
+        let mut new = None;
+        eventually("another process takes over", || {
+            new = takeovers(&self.out()).get(before).copied();
+            new.is_some()
+        });
+        self.successors.extend(new);
     }
 
     /// Its connections, as if they were ours: what is set on them is set for the proxy too.
@@ -133,6 +152,11 @@ impl Proxy {
     /// Where its configuration lies.
     pub(crate) fn config_path(&self) -> PathBuf {
         self.directory.path().join("config.json")
+    }
+
+    /// The text of its configuration.
+    pub(crate) fn config(&self) -> String {
+        std::fs::read_to_string(self.config_path()).expect("a file")
     }
 
     /// What it has written to standard output so far.
@@ -200,6 +224,9 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
+        for process in self.successors.iter().filter(|process| !has_ended(**process)) {
+            let _ = Command::new("kill").args(["-s", "KILL", &process.to_string()]).status();
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
         #[expect(clippy::print_stderr, reason = "a failing test should show it")]
@@ -209,9 +236,23 @@ impl Drop for Proxy {
     }
 }
 
-/// A port at which nobody listens.
+/// Whether a process has come to its end, though its parent may not have noticed.
+pub(crate) fn has_ended(process: u32) -> bool {
+    let state = |text: String| text.rsplit_once(')').map(|(_, rest)| rest.trim_start().chars().next());
+    match std::fs::read_to_string(format!("/proc/{process}/stat")) {
+        Ok(text) => matches!(state(text), Some(Some('Z' | 'X'))),
+        Err(_) => true,
+    }
+}
+
+/// A port at which nobody listens. It is none of those that the system gives to connections: another test could be given
+/// it at any moment, and a client that tries it again and again could come to be connected with itself.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
+    static COUNT: AtomicU16 = AtomicU16::new(0);
+    let start = u16::try_from(std::process::id() % 1000).expect("small") * 10;
+    std::iter::repeat_with(|| 20_000 + (start + COUNT.fetch_add(1, Ordering::SeqCst)) % 10_000)
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("a port")
 }
 
 /// Writes a file that only its owner can read.
