@@ -131,6 +131,21 @@ pub async fn refusal(_tcp: &TcpStream) -> bool {
     false
 }
 
+/// Whether this says that no more files can be opened, by this program or by all.
+#[cfg(unix)]
+pub fn is_out_of_files(error: &io::Error) -> bool {
+    /// ENFILE and EMFILE, which have these numbers on every system that has them.
+    const OUT_OF_FILES: [i32; 2] = [23, 24];
+
+    error.raw_os_error().is_some_and(|code| OUT_OF_FILES.contains(&code))
+}
+
+/// It has other words there.
+#[cfg(not(unix))]
+pub fn is_out_of_files(_error: &io::Error) -> bool {
+    false
+}
+
 /// Raises the number of files that this process may have open as far as the system lets it, and gives it.
 #[cfg(unix)]
 pub fn raise_file_limit() -> Option<u64> {

@@ -38,9 +38,11 @@ use pulse::Pulse;
 use worker::Setting;
 
 /// How many open files are kept for what is neither a client nor its upstream.
-const FILES_RESERVED: u64 = 64;
+const FILES_RESERVED: usize = 64;
 /// A client and its upstream.
-const FILES_PER_CLIENT: u64 = 2;
+const FILES_PER_CLIENT: usize = 2;
+/// How many clients at once are told that there is no room, if there are files enough for that.
+const MAX_TURNED_AWAY: usize = 256;
 
 /// A proxy at work.
 pub struct App {
@@ -118,7 +120,7 @@ impl App {
             let places = places.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             return Err(StartError::UnnamedSocket { at: left.at.clone(), places });
         }
-        let mut app = Self::behind(opened, max_connections(&snapshot), live, log)?;
+        let mut app = Self::behind(opened, &Room::within_limits(&snapshot), live, log)?;
         app.heritage = Heritage { inherited, predecessor };
         if app.heritage.predecessor.is_none() {
             app.open().into_iter().next().map_or(Ok(()), |error| Err(StartError::Bind(error)))?;
@@ -144,10 +146,11 @@ impl App {
     }
 
     /// Starts the workers behind their doors.
-    fn behind(opened: Opened, max_connections: usize, live: &Arc<Live>, log: &Log) -> Result<Self, StartError> {
+    fn behind(opened: Opened, room: &Room, live: &Arc<Live>, log: &Log) -> Result<Self, StartError> {
         let Opened { sites, doors } = opened;
         let (phase, _) = watch::channel(Phase::Waiting);
-        let gate = Gate::to(max_connections);
+        let (gate, turned_away) = (Gate::to(room.connections), Gate::to(room.turned_away));
+        let max_connections = room.connections;
         let own = Own::new(&sites.iter().filter_map(Site::address).collect::<Vec<_>>());
         let pulse = Pulse::default();
         let heritage = Heritage::default();
@@ -160,6 +163,7 @@ impl App {
                 log: log.clone(),
                 own: own.clone(),
                 gate: app.gate.clone(),
+                turned_away: turned_away.clone(),
                 phase: app.phase.subscribe(),
                 asked: app.pulse.of_another(),
             };
@@ -224,13 +228,28 @@ impl App {
     }
 }
 
-fn max_connections(snapshot: &Snapshot) -> usize {
-    match os::raise_file_limit() {
-        Some(files) => {
-            let room = files.saturating_sub(FILES_RESERVED) / FILES_PER_CLIENT;
-            snapshot.max_connections.min(usize::try_from(room).unwrap_or(usize::MAX)).max(1)
-        }
-        None => snapshot.max_connections,
+/// For how many clients there is room.
+struct Room {
+    connections: usize,
+    /// Those who are told that there is none for them.
+    turned_away: usize,
+}
+
+impl Room {
+    /// As much as is wanted, and as the system's limit on open files allows.
+    fn within_limits(snapshot: &Snapshot) -> Self {
+        let wanted = snapshot.max_connections;
+        let Some(files) = os::raise_file_limit() else {
+            return Self { connections: wanted, turned_away: MAX_TURNED_AWAY };
+        };
+        Self::with_files(wanted, usize::try_from(files).unwrap_or(usize::MAX))
+    }
+
+    fn with_files(wanted: usize, files: usize) -> Self {
+        let connections = wanted.min(files.saturating_sub(FILES_RESERVED) / FILES_PER_CLIENT).max(1);
+        // Whoever is told that there is no room must not take the upstreams of those who are inside.
+        let left = files.saturating_sub(connections.saturating_mul(FILES_PER_CLIENT) + FILES_RESERVED / 2);
+        Self { connections, turned_away: left.min(MAX_TURNED_AWAY) }
     }
 }
 
@@ -247,6 +266,19 @@ mod tests {
     use crate::text::Lang;
 
     #[test]
+    fn those_who_are_turned_away_take_nothing_from_those_inside() {
+        let room = |wanted, files| {
+            let Room { connections, turned_away } = Room::with_files(wanted, files);
+            assert!(connections * FILES_PER_CLIENT + turned_away < files.max(3), "{files}");
+            (connections, turned_away)
+        };
+        assert_eq!(room(10_000, 1 << 20), (10_000, MAX_TURNED_AWAY));
+        assert_eq!(room(10_000, 1024), (480, 32));
+        assert_eq!(room(400, 1024), (400, 192));
+        assert_eq!(room(10_000, 0), (1, 0));
+    }
+
+    #[test]
     fn where_listeners_cannot_share_one_worker_hands_connections_on() {
         let source = Source::text(r#"{"server": {"log_requests": false}}"#, Overrides::default(), Lang::En);
         let live = Arc::new(Live::start(source).expect("good").0);
@@ -255,7 +287,7 @@ mod tests {
         listeners[0].listen().expect("listens");
         let doors = doors::share((0..3).map(|_| Vec::new()).collect(), listeners);
         let opened = Opened { sites: Vec::new(), doors };
-        let mut app = App::behind(opened, 100, &live, &log).expect("starts");
+        let mut app = App::behind(opened, &Room::with_files(100, 1000), &live, &log).expect("starts");
         assert!(app.open().is_empty());
         // Each worker has its turn twice, and all of them are open at once.
         let clients: Vec<_> = (0..6)

@@ -28,8 +28,6 @@ const IDLE_GRACE: Duration = Duration::from_millis(200);
 /// How long they have if the process is only replaced: nobody waits for its end, and a client that asks again and again
 /// should learn from an answer that its connection goes, not from a connection that is gone.
 const KEEP_WHILE_GIVING_WAY: Duration = Duration::from_secs(5);
-/// How many clients at once are told that there is no room. Beyond that they are shut out without a word.
-const MAX_TURNED_AWAY: usize = 256;
 
 /// All that a worker needs to begin.
 pub(super) struct Setting {
@@ -40,6 +38,8 @@ pub(super) struct Setting {
     /// Where the program listens.
     pub(super) own: Own,
     pub(super) gate: Gate,
+    /// For those who are told that there is no room. Beyond that they are shut out without a word.
+    pub(super) turned_away: Gate,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) asked: Asked,
 }
@@ -57,7 +57,7 @@ pub(super) fn run(setting: Setting) {
 }
 
 async fn work(setting: Setting) {
-    let Setting { number, doors, live, log, own, gate, mut phase, asked } = setting;
+    let Setting { number, doors, live, log, own, gate, turned_away, mut phase, asked } = setting;
     let worker = Rc::new(Worker::new(number, live, log, own));
     worker.drain().attend(asked.answer());
     // Who sends here lives longer than the workers.
@@ -69,7 +69,7 @@ async fn work(setting: Setting) {
         hand_on: doors.hand_on,
         first: 0,
         next: 0,
-        host: Host { worker: Rc::clone(&worker), gate, turned_away: Gate::to(MAX_TURNED_AWAY) },
+        host: Host { worker: Rc::clone(&worker), gate, turned_away },
     };
     tokio::select! {
         biased;
@@ -133,7 +133,10 @@ impl Entrance {
                 Ok((arrival, true)) => self.pass_on(arrival),
                 Ok((arrival, false)) => self.host.receive(arrival),
                 Err(error) if is_about_one_client(&error) => {}
-                Err(_) => tokio::time::sleep(NO_SOCKETS_REST).await,
+                Err(_) => {
+                    self.host.worker.upstreams().make_room();
+                    tokio::time::sleep(NO_SOCKETS_REST).await;
+                }
             }
         }
     }

@@ -5,6 +5,7 @@ use std::io;
 
 use super::guard::Forbidden;
 use crate::error::{Error, Kind, Refusal};
+use crate::os;
 
 /// The step that failed. Addresses and error texts are for the log alone.
 #[derive(Debug)]
@@ -59,6 +60,14 @@ impl DialError {
                 ProxyFault::BadAnswer(_) => Kind::UpstreamProxyBadAnswer,
                 ProxyFault::Cut(_) => Kind::UpstreamProxyReset,
             },
+        }
+    }
+
+    /// Whether no more files could be opened.
+    pub(super) fn is_for_want_of_files(&self) -> bool {
+        match self {
+            Self::Connect(error) | Self::Proxy(ProxyFault::Connect(error)) => os::is_out_of_files(error),
+            _ => false,
         }
     }
 

@@ -92,6 +92,18 @@ impl Upstreams {
     /// # Errors
     /// Which step failed, and how.
     pub async fn connect(&self, key: &Arc<Key>, step: &Cell<Option<Step>>) -> Result<Wire, DialError> {
+        match self.make(key, step).await {
+            Err(error) if error.is_for_want_of_files() && self.make_room() => self.make(key, step).await,
+            made => made,
+        }
+    }
+
+    /// Closes the idle connections, since what they take is needed. Gives whether there were any.
+    pub fn make_room(&self) -> bool {
+        self.pool.borrow_mut().clear()
+    }
+
+    async fn make(&self, key: &Arc<Key>, step: &Cell<Option<Step>>) -> Result<Wire, DialError> {
         let Self { resolver, clients_resolver, own, .. } = self;
         let dial = Dial { resolver, clients_resolver, key, own, step };
         // Boxed: a connection is made rarely, and what it needs must not weigh on every open stream.

@@ -104,6 +104,12 @@ impl Pool {
         self.places.is_empty()
     }
 
+    /// Closes everything. Gives whether there was anything.
+    pub(super) fn clear(&mut self) -> bool {
+        self.places.values_mut().for_each(|place| place.idle.clear());
+        std::mem::take(&mut self.len) > 0
+    }
+
     pub(super) fn sweep(&mut self, now: Instant) {
         // Clients choose the places of universal routes: not everything can be known of all of them.
         let keeps_habits = self.places.len() <= MAX_IN_ALL;

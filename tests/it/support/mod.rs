@@ -25,7 +25,7 @@ pub(crate) use client::Client;
 pub(crate) use haproxy::HaProxy;
 pub(crate) use message::{Message, Received};
 pub(crate) use names::{NameServer, Says};
-pub(crate) use network::{Cable, Machine, in_own_network, run};
+pub(crate) use network::{Cable, Machine, in_own_network, run, wrap};
 pub(crate) use programs::{Nginx, PythonServer, curl, python, python_with};
 pub(crate) use proxies::{PASSWORD, PLAIN_PASSWORD, RealProxy, USER};
 pub(crate) use proxy::{Proxy, aqueduct, free_port, has_ended, write_private};

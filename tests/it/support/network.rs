@@ -36,6 +36,22 @@ pub(crate) fn run(program: &str, arguments: &[&str]) {
     assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// Lets a command be run by another, which is given it as its last arguments.
+pub(crate) fn wrap(command: &mut Command, mut by: Command) {
+    by.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => by.env(name, value),
+            None => by.env_remove(name),
+        };
+    }
+    if let Some(directory) = command.get_current_dir() {
+        by.current_dir(directory);
+    }
+    by.stdin(Stdio::null());
+    *command = by;
+}
+
 /// Another machine, which a cable connects with this one.
 pub(crate) struct Machine {
     /// It is there as long as somebody is on it.
@@ -61,20 +77,9 @@ impl Machine {
 
     /// Runs a command on it.
     pub(crate) fn wrap(&self, command: &mut Command) {
-        let mut wrapped = Command::new("nsenter");
-        wrapped.arg(format!("--net=/proc/{}/ns/net", self.inhabitant.id())).arg("--").arg(command.get_program());
-        wrapped.args(command.get_args());
-        for (name, value) in command.get_envs() {
-            match value {
-                Some(value) => wrapped.env(name, value),
-                None => wrapped.env_remove(name),
-            };
-        }
-        if let Some(directory) = command.get_current_dir() {
-            wrapped.current_dir(directory);
-        }
-        wrapped.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        *command = wrapped;
+        let mut enter = Command::new("nsenter");
+        enter.arg(format!("--net=/proc/{}/ns/net", self.inhabitant.id())).arg("--");
+        wrap(command, enter);
     }
 
     /// Runs a program of the system on it.

@@ -7,6 +7,7 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use socket2::Socket;
@@ -112,6 +113,16 @@ impl Proxy {
         let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.pid())).expect("a process");
         let line = text.lines().find_map(|line| line.strip_prefix(field)).expect("a line");
         line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
+    /// How much of a core it has used so far.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn cpu_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("a process");
+        // Behind its name, which is the second: the fourteenth and fifteenth, in hundredths of a second.
+        let (_, behind) = stat.rsplit_once(')').expect("a name");
+        let ticks = behind.split_whitespace().skip(11).take(2);
+        Duration::from_millis(ticks.map(|ticks| ticks.parse::<u64>().expect("a number") * 10).sum())
     }
 
     /// The process that serves.
