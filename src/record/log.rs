@@ -11,6 +11,7 @@ use super::entry::{Entry, Id, Sent};
 use super::json;
 use super::pretty::{self, Why};
 use super::seldom::Seldom;
+use super::sink::Sink;
 use crate::ending::End;
 use crate::error::{Kind, Step};
 use crate::peer::Peer;
@@ -133,13 +134,13 @@ impl Log {
         let dropped = Arc::new(AtomicU64::new(0));
         let is_shared = Arc::new(AtomicBool::new(false));
         let mut writer = Writer {
-            output,
+            out: Sink::to(output.out),
+            err: Sink::to(output.err),
             is_shared: Arc::clone(&is_shared),
             dropped: Arc::clone(&dropped),
+            loss: Seldom::default(),
             unmet: Seldom::default(),
             lang,
-            out: String::new(),
-            err: String::new(),
         };
         thread::Builder::new().name("log".to_owned()).spawn(move || writer.run(&lines))?;
         Ok(Self { queue, is_shared, dropped })
@@ -184,13 +185,14 @@ impl Log {
 }
 
 struct Writer {
-    output: Output,
+    out: Sink,
+    err: Sink,
     is_shared: Arc<AtomicBool>,
     dropped: Arc<AtomicU64>,
+    /// Of losses to an output that takes nothing.
+    loss: Seldom,
     unmet: Seldom,
     lang: Lang,
-    out: String,
-    err: String,
 }
 
 impl Writer {
@@ -202,10 +204,6 @@ impl Writer {
                     Ok(line) => last = last.or(self.format(line)),
                     Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
                 }
-            }
-            let dropped = self.dropped.swap(0, Ordering::Relaxed);
-            if dropped > 0 {
-                push(&mut self.err, &Say::LinesDropped(dropped).in_lang(self.lang));
             }
             self.flush();
             if let Some(done) = last {
@@ -219,18 +217,18 @@ impl Writer {
 
     fn format(&mut self, line: Line) -> Option<SyncSender<()>> {
         match line {
-            Line::Sent { sent, id, lang } => pretty::sent(&sent, id, lang, &mut self.out),
+            Line::Sent { sent, id, lang } => pretty::sent(&sent, id, lang, &mut self.out.text),
             Line::Answered { status, route, took, id, lang } => {
-                pretty::answered(status, route.as_deref(), took, id, lang, &mut self.out);
+                pretty::answered(status, route.as_deref(), took, id, lang, &mut self.out.text);
             }
             Line::Failed { kind, step, detail, id, lang } => {
                 let to = if pretty::is_for_stderr(kind) { &mut self.err } else { &mut self.out };
-                pretty::failed(&Why { kind, step, detail: detail.as_deref(), id, lang }, to);
+                pretty::failed(&Why { kind, step, detail: detail.as_deref(), id, lang }, &mut to.text);
             }
             Line::Broken { end, route, id, took, lang } => {
-                pretty::broken(end, route.as_deref(), took, id, lang, &mut self.out);
+                pretty::broken(end, route.as_deref(), took, id, lang, &mut self.out.text);
             }
-            Line::Ended { entry } => json::ended(&entry, &mut self.out),
+            Line::Ended { entry } => json::ended(&entry, &mut self.out.text),
             Line::Unmet { peer, why, lang } => {
                 if let Some(others) = self.unmet.turn(Instant::now()) {
                     let say = Say::Unmet { peer: &peer, why: &why.in_lang(lang), others };
@@ -244,39 +242,30 @@ impl Writer {
         None
     }
 
+    /// Says how many lines are missing: where an output takes nothing, once in a while.
+    fn tell_loss(&mut self) {
+        let missing = self.dropped.load(Ordering::Relaxed);
+        if missing > 0 && (!self.out.is_stuck() || self.loss.turn(Instant::now()).is_some()) {
+            self.dropped.fetch_sub(missing, Ordering::Relaxed);
+            push(&mut self.err, &Say::LinesDropped(missing).in_lang(self.lang));
+        }
+    }
+
     /// An output that is closed or full is no reason to stop: the proxy goes on without its log.
     fn flush(&mut self) {
-        for (text, to) in [(&mut self.out, &mut self.output.out), (&mut self.err, &mut self.output.err)] {
-            if !text.is_empty() {
-                let at_once = if self.is_shared.load(Ordering::Relaxed) { WHOLE } else { usize::MAX };
-                let _ = whole_lines(text, at_once).try_for_each(|lines| to.write_all(lines).and_then(|()| to.flush()));
-                text.clear();
-            }
-        }
+        let at_once = if self.is_shared.load(Ordering::Relaxed) { WHOLE } else { usize::MAX };
+        let lost = self.out.flush(at_once);
+        self.dropped.fetch_add(u64::try_from(lost).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.tell_loss();
+        // What this one does not take nobody is there to be told of.
+        self.err.flush(at_once);
     }
 }
 
-/// A text in pieces of whole lines, each of not more than so many bytes unless a single line has more.
-fn whole_lines(text: &str, most: usize) -> impl Iterator<Item = &[u8]> {
-    let mut rest = text.as_bytes();
-    std::iter::from_fn(move || {
-        let end = match rest.get(..most) {
-            None => rest.len(),
-            Some(piece) => match memchr::memrchr(b'\n', piece) {
-                Some(last) => last + 1,
-                None => memchr::memchr(b'\n', rest).map_or(rest.len(), |first| first + 1),
-            },
-        };
-        let (piece, after) = rest.split_at(end);
-        rest = after;
-        (!piece.is_empty()).then_some(piece)
-    })
-}
-
-fn push(to: &mut String, text: &dyn std::fmt::Display) {
+fn push(to: &mut Sink, text: &dyn std::fmt::Display) {
     use std::fmt::Write;
     // Writing to a string does not fail.
-    let _ = writeln!(to, "{text}");
+    let _ = writeln!(to.text, "{text}");
 }
 
 #[cfg(test)]
@@ -316,17 +305,6 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
-    }
-
-    #[test]
-    fn pieces_end_where_lines_end() {
-        let pieces = |most| -> Vec<String> {
-            whole_lines("a\nbb\n\ncccc\nd\n", most).map(|piece| String::from_utf8_lossy(piece).into_owned()).collect()
-        };
-        assert_eq!(pieces(usize::MAX), ["a\nbb\n\ncccc\nd\n"]);
-        assert_eq!(pieces(5), ["a\nbb\n", "\n", "cccc\n", "d\n"]);
-        assert_eq!(pieces(3), ["a\n", "bb\n", "\n", "cccc\n", "d\n"]);
-        assert_eq!(whole_lines("", 3).count(), 0);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod json;
 mod log;
 mod pretty;
 mod seldom;
+mod sink;
 
 use std::sync::Arc;
 use std::time::Duration;

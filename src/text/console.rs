@@ -286,7 +286,7 @@ impl Say<'_> {
             }
             Self::Stopped => f.write_str("👋 Stopped."),
             Self::LinesDropped(count) => {
-                write!(f, "⚠️  {count} log lines were dropped: the output is read too slowly.")
+                write!(f, "⚠️  {count} log lines were dropped: the output is read too slowly, or cannot be written.")
             }
             Self::Panicked(what) => write!(f, "❌ Bug: {what}. One connection was lost. Please report this."),
             Self::ResolveFailed(why) => write!(f, "❌ Error: the address to listen on cannot be resolved: {why}"),
@@ -388,7 +388,7 @@ impl Say<'_> {
             Self::Draining(0) => f.write_str("🛑 正在停止。"),
             Self::Draining(running) => write!(f, "🛑 正在停止: 等待 {running} 个连接完成。再次发送信号将立即结束。"),
             Self::Stopped => f.write_str("👋 已停止。"),
-            Self::LinesDropped(count) => write!(f, "⚠️  输出读取过慢，已丢弃 {count} 行日志。"),
+            Self::LinesDropped(count) => write!(f, "⚠️  输出读取过慢或无法写入，已丢弃 {count} 行日志。"),
             Self::Panicked(what) => write!(f, "❌ 程序缺陷: {what}。一个连接因此中断，请反馈此问题。"),
             Self::ResolveFailed(why) => write!(f, "❌ 错误: 无法解析监听地址: {}", in_chinese(why)),
             Self::StartFailed(why) => write!(f, "❌ 错误: 系统拒绝了启动所需的资源: {}", in_chinese(why)),
