@@ -5,6 +5,8 @@
 //! together and decides nothing itself.
 
 mod attempt;
+#[cfg(debug_assertions)]
+mod bug;
 mod choose;
 mod exchange;
 pub mod explain;
@@ -138,6 +140,8 @@ async fn serve_requests(mut client: Client, worker: &Worker) -> Option<Client> {
 /// Carries one request to its end, whatever that is.
 async fn handle(client: &mut Client, head: &mut RequestHead, worker: &Worker) -> After {
     let began = Instant::now();
+    #[cfg(debug_assertions)]
+    bug::meet(head);
     let snapshot = worker.snapshot();
     let record = worker.record(&snapshot, asker(&snapshot, client, head), began);
     let mut exchange = Exchange::new(snapshot, record, began, head);
