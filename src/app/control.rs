@@ -25,6 +25,8 @@ pub enum Ended {
     Orderly,
     /// The same, and another process has taken over.
     Replaced,
+    /// There is no worker left: each has met a bug outside its connections.
+    Lost,
     /// A second signal, or one before anybody was served.
     AtOnce,
 }
@@ -56,6 +58,8 @@ pub fn run(mut app: App, live: &Arc<Live>, log: &Log, ready: impl FnOnce(&App)) 
         let next = tokio::select! {
             next = watch(&app, &mut signals, live, log) => next,
             () = show_life(&app) => Next::End,
+            // Nobody would serve, and nobody would start it again.
+            () = app.ended() => return Ok(Ended::Lost),
         };
         Ok::<_, io::Error>(end(&mut app, next, &mut signals, live, log).await)
     })?;

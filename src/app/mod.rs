@@ -19,6 +19,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::watch;
@@ -168,7 +169,12 @@ impl App {
                 asked: app.pulse.of_another(),
             };
             let thread = thread::Builder::new().name(format!("worker-{number}"));
-            app.workers.push(thread.spawn(move || worker::run(setting)).map_err(StartError::System)?);
+            let (started, has_started) = sync_channel(1);
+            let work = move || worker::run(setting, &started);
+            app.workers.push(thread.spawn(work).map_err(StartError::System)?);
+            // One that cannot work must not be found out by clients.
+            let result = has_started.recv().unwrap_or_else(|gone| Err(io::Error::other(gone)));
+            result.map_err(StartError::System)?;
         }
         Ok(app)
     }
@@ -264,6 +270,17 @@ mod tests {
     use crate::config::{Overrides, Source};
     use crate::record::Output;
     use crate::text::Lang;
+
+    #[test]
+    fn nobody_watches_over_nobody() {
+        let source = Source::text("{}", Overrides::default(), Lang::En);
+        let live = Arc::new(Live::start(source).expect("good").0);
+        let log = Log::start(Output::console(), Lang::En).expect("a thread");
+        let opened = Opened { sites: Vec::new(), doors: Vec::new() };
+        let app = App::behind(opened, &Room::with_files(100, 1000), &live, &log).expect("starts");
+        // As if every worker had met a bug.
+        assert_eq!(run(app, &live, &log, |_| {}).expect("a runtime"), Ended::Lost);
+    }
 
     #[test]
     fn those_who_are_turned_away_take_nothing_from_those_inside() {

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -44,13 +45,20 @@ pub(super) struct Setting {
     pub(super) asked: Asked,
 }
 
-pub(super) fn run(setting: Setting) {
+/// Serves until the end. `started` is told first whether that can be.
+pub(super) fn run(setting: Setting, started: &SyncSender<io::Result<()>>) {
     let runtime = Builder::new_current_thread()
         .enable_all()
         // They are there only while names are asked for, and nothing else is done on them: each question has its own.
         .max_blocking_threads(MAX_LOOKUPS)
-        .build_local(LocalOptions::default())
-        .expect("a worker needs a runtime; the system refuses it");
+        .build_local(LocalOptions::default());
+    let (runtime, result) = match runtime {
+        Ok(runtime) => (Some(runtime), Ok(())),
+        Err(error) => (None, Err(error)),
+    };
+    // Whoever started this waits for it.
+    let _ = started.send(result);
+    let Some(runtime) = runtime else { return };
     runtime.block_on(work(setting));
     // Threads that still wait for a name server must not hold up the end.
     runtime.shutdown_background();

@@ -57,12 +57,13 @@ pub(super) fn serve(live: &Arc<Live>, lang: Lang, heritage: Heritage, ready: imp
     match ended {
         Ok(Ended::Orderly) => log.notice(lang, &Say::Stopped),
         Ok(Ended::Replaced) => log.notice(lang, &Replacement::IsGone(std::process::id())),
-        Ok(Ended::AtOnce) | Err(_) => {}
+        Ok(Ended::AtOnce | Ended::Lost) | Err(_) => {}
     }
     log.finish(LAST_LINES);
     match ended {
         Ok(Ended::Orderly | Ended::Replaced) => ExitCode::SUCCESS,
         Ok(Ended::AtOnce) => INTERRUPTED.into(),
+        Ok(Ended::Lost) => ExitCode::FAILURE,
         Err(error) => refuse(&StartError::System(error), lang),
     }
 }

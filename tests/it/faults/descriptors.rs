@@ -1,11 +1,12 @@
 //! File descriptors that run out.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Proxy, Upstream, eventually, run, wrap};
+use crate::support::{Client, Proxy, Upstream, aqueduct, eventually, run, wrap, write_private};
 
 const GET: &str = "GET /a HTTP/1.1\r\nHost: p\r\n\r\n";
 
@@ -101,4 +102,34 @@ fn when_there_are_none_accepting_rests_and_goes_on_when_they_are_back() {
     // A second is promised; machines are busy.
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     eventually("all are on record", || proxy.log().len() > 20);
+}
+
+#[test]
+fn who_cannot_work_does_not_start() {
+    let mut refused = 0;
+    for files in 3..40 {
+        let directory = tempfile::tempdir().expect("a directory");
+        let config = json!({"server": {"host": "127.0.0.1", "port": 0, "workers": 2}}).to_string();
+        write_private(&directory.path().join("config.json"), &config);
+        let mut command = aqueduct();
+        command.current_dir(directory.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {files} && exec \"$@\""), "sh"]);
+        wrap(&mut command, shell);
+        let mut proxy = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+        let mut said = String::new();
+        let mut out = BufReader::new(proxy.stdout.take().expect("piped"));
+        // Either it ends, or everybody is there who is to serve.
+        while !said.contains("waiting for requests") && out.read_line(&mut said).expect("text") > 0 {}
+        if said.contains("waiting for requests") {
+            let threads = std::fs::read_dir(format!("/proc/{}/task", proxy.id())).expect("a process");
+            let names = threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("comm")).ok());
+            assert_eq!(names.filter(|name| name.starts_with("worker-")).count(), 2, "with {files} files");
+            proxy.kill().expect("it runs");
+        } else {
+            refused += 1;
+        }
+        proxy.wait().expect("it ends");
+    }
+    assert!((1..36).contains(&refused), "{refused}");
 }
