@@ -22,6 +22,7 @@ mod http2_upstreams;
 mod logging;
 mod messages;
 mod oracle;
+mod packaging;
 mod programs;
 mod programs_http2;
 mod programs_proxies;
