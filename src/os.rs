@@ -75,6 +75,24 @@ pub fn probe(tcp: &TcpStream) {
     let _ = SockRef::from(tcp).set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBE_AFTER));
 }
 
+/// Whether connections come in at a socket.
+///
+/// # Errors
+/// It is no socket.
+#[cfg(target_os = "linux")]
+pub fn listens(socket: &Socket) -> io::Result<bool> {
+    socket.is_listener()
+}
+
+/// Elsewhere not every system says it: to accept will fail.
+///
+/// # Errors
+/// None.
+#[cfg(all(unix, not(target_os = "linux")))]
+pub fn listens(_socket: &Socket) -> io::Result<bool> {
+    Ok(true)
+}
+
 /// Whether the other side has closed the connection, whatever may still wait to be read.
 #[cfg(target_os = "linux")]
 pub fn has_ended(tcp: &TcpStream) -> bool {

@@ -51,7 +51,7 @@ impl Inherited {
         let socket = Socket::from(descriptor);
         // What this program starts gets what it is given and nothing else.
         socket.set_cloexec(true)?;
-        if socket.r#type()? != Type::STREAM || !socket.is_listener()? {
+        if socket.r#type()? != Type::STREAM || !crate::os::listens(&socket)? {
             return Err(std::io::ErrorKind::InvalidInput.into());
         }
         socket.set_nonblocking(true)?;

@@ -6,6 +6,7 @@ use super::{BindError, Listener, Place};
 
 /// The file of a socket on which we listen. It goes when this goes, so that nobody waits at a closed door.
 #[derive(Debug)]
+#[cfg_attr(not(unix), expect(dead_code, reason = "there is none"))]
 pub struct SocketFile {
     path: PathBuf,
     #[cfg(unix)]
@@ -13,12 +14,12 @@ pub struct SocketFile {
     is_ours: bool,
 }
 
-#[cfg(unix)]
 impl SocketFile {
     /// The file of a process before this one. It goes with this only if it is claimed.
     ///
     /// # Errors
     /// It is not there.
+    #[cfg(unix)]
     pub fn of_predecessor(path: &Path) -> std::io::Result<Self> {
         Ok(Self { path: path.to_owned(), identity: identity(path)?, is_ours: false })
     }
@@ -34,6 +35,7 @@ impl SocketFile {
     }
 
     /// Whether clients find it: nobody has put a file of his own in its place.
+    #[cfg(unix)]
     #[must_use]
     pub fn is_there(&self) -> bool {
         identity(&self.path).is_ok_and(|identity| identity == self.identity)

@@ -370,6 +370,23 @@ fn the_manager_of_services_is_told_who_serves() {
 }
 
 #[test]
+fn the_first_process_of_a_container_is_not_replaced() {
+    let (upstream, _go) = upstream();
+    let proxy = Proxy::start_with(&config(&upstream, &json!({})), |command| {
+        let mut container = Command::new("unshare");
+        container.args(["--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--"]);
+        container.arg(command.get_program());
+        container.current_dir(command.get_current_dir().expect("set"));
+        *command = container;
+    });
+    let outside = proxy.pid();
+    let first = std::fs::read_to_string(format!("/proc/{outside}/task/{outside}/children")).expect("children");
+    signal(first.trim().parse().expect("one child"), "USR2");
+    proxy.complains("This process was not replaced and goes on serving: this is the first process of a container");
+    assert_eq!(proxy.client().ask(GET).text(), "ok");
+}
+
+#[test]
 fn the_end_may_come_before_the_new_process_can_serve() {
     let (upstream, _go) = upstream();
     let (mut proxy, name, directory) = renamed(&config(&upstream, &json!({})));
