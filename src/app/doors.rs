@@ -60,7 +60,7 @@ enum Wanted<'a> {
     Local(&'a Path),
 }
 
-/// Takes every place, or what is inherited of it. Nobody can connect to what is new before [`Site::listen`].
+/// Takes every place, or what is inherited of it. Nobody can connect to what is new before [`Site::open`].
 pub(super) fn open(places: &[Place], workers: usize, inherited: &mut Inherited) -> Result<Opened, StartError> {
     let wanted = places.iter().map(|place| match place {
         Place::Port { host, port } => resolve(host, *port).map(Wanted::Port),

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::support::http2::{Http2Client, get, run};
 use crate::support::{Proxy, Upstream, eventually};
 
 const GET: &str = "GET /a HTTP/1.1\r\nHost: p\r\n\r\n";
@@ -47,4 +48,22 @@ fn a_panic_costs_one_connection_and_nothing_else() {
     drop(stream);
     proxy.signal("TERM");
     assert!(proxy.ended().success());
+}
+
+#[test]
+fn a_panic_costs_one_stream_of_a_connection_that_many_share() {
+    let upstream = Upstream::ok();
+    let config = json!({"routes": {"a": {"target_url": upstream.url()}}});
+    let proxy = Proxy::start_with(&config, |command| {
+        command.env("AQUEDUCT_BUG_AT", "/a/bug");
+    });
+    run(async {
+        let mut client = Http2Client::connect(proxy.address()).await;
+        for _ in 0..3 {
+            let (answer, _) = client.begin(get("/a/bug"), true).await;
+            assert!(answer.await.is_err());
+            assert_eq!(client.get("/a").await.status, 200);
+        }
+    });
+    eventually("it is told", || proxy.err().matches("Bug: ").count() == 3);
 }
