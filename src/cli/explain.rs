@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::h1::{RequestHead, RequestReader};
 use crate::headers::{Action, Rule};
 use crate::proxy::explain::{Explained, Plan, explain as walk};
-use crate::secret::{mask_query, mask_target};
+use crate::secret::mask_target;
 use crate::text::{Because, Lang, Say, Speak, Tell, failure, shown, spoken};
 
 pub(super) fn explain(caller: &Caller<'_>, matches: &ArgMatches) -> ExitCode {
@@ -83,7 +83,7 @@ fn told(plan: &Plan, lang: Lang) -> String {
         _ => None,
     };
     let universal = guard.is_some();
-    let url = [&plan.base[..], &masked(&plan.target)].concat();
+    let url = [&plan.base[..], &mask_target(&plan.target)].concat();
     say(&Say::Forwarded { route: &shown(&*plan.route.key), universal, url: &shown(&url) });
     say(&Tell::ExplainHost(&shown(&plan.host)));
     say(&Tell::ExplainWay(&shown(&ways::told(&plan.way, lang))));
@@ -121,14 +121,6 @@ fn told(plan: &Plan, lang: Lang) -> String {
         total: &limit(plan.timeouts.total),
     });
     text
-}
-
-/// A target that is sent upstream, with the keys in its query masked.
-fn masked(target: &[u8]) -> Vec<u8> {
-    match memchr::memchr(b'?', target) {
-        Some(at) => [&target[..=at], &mask_query(&target[at + 1..])].concat(),
-        None => target.to_vec(),
-    }
 }
 
 fn because(rule: Rule) -> Because {

@@ -32,6 +32,7 @@ pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let said = arguments::language(&arguments);
     let lang = said.unwrap_or_else(|| Lang::of_environment(|name| std::env::var(name).ok()));
+    report_panics(lang);
     let matches = match arguments::read(arguments, lang) {
         Ok(matches) => matches,
         Err((text, 0)) => {
@@ -105,6 +106,14 @@ fn print_refusal(source: &Source, findings: &[Finding], lang: Lang) {
     for error in errors {
         print_error(&format!("  {}\n", error.line(&file, lang)));
     }
+}
+
+/// Reports a bug without its message, in which anything might stand. A proxy that runs has its log say it.
+fn report_panics(lang: Lang) {
+    std::panic::set_hook(Box::new(move |info| {
+        let place = info.location().map_or_else(|| "?".to_owned(), ToString::to_string);
+        print_error(&line(&Say::Panicked(&place), lang));
+    }));
 }
 
 fn line(say: &dyn Speak, lang: Lang) -> String {

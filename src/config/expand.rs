@@ -28,7 +28,7 @@ impl Expander<'_> {
             }
             expanded.push_str(&rest[..at]);
             let inner = &rest[at + 2..];
-            let end = inner.find('}').ok_or_else(|| Problem::BadReference(rest[at..].to_owned()))?;
+            let end = inner.find('}').ok_or(Problem::BadReference)?;
             expanded.push_str(&self.reference(&inner[..end])?);
             rest = &inner[end + 1..];
         }
@@ -47,7 +47,7 @@ impl Expander<'_> {
         let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
             && name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
         if !is_name {
-            return Err(Problem::BadReference(format!("${{{inner}}}")));
+            return Err(Problem::BadReference);
         }
         match ((self.variable)(name), default) {
             // As in a shell, an empty variable counts as unset where there is a default.
@@ -94,7 +94,7 @@ mod tests {
     fn any_other_dollar_is_a_dollar() {
         for text in ["", "$", "$$", "$KEY", "a$b$", "{}", "$ {KEY}", "¥${KEY"] {
             if text.contains("${") {
-                assert!(matches!(expand(text), Err(Problem::BadReference(_))), "{text}");
+                assert!(matches!(expand(text), Err(Problem::BadReference)), "{text}");
             } else {
                 assert_eq!(expand(text).as_deref(), Ok(text));
             }
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn other_forms_are_refused() {
         for text in ["${}", "${a b}", "${1A}", "${KEY:+x}", "${env:KEY}", "${{KEY}}"] {
-            assert!(matches!(expand(text), Err(Problem::BadReference(_))), "{text}");
+            assert!(matches!(expand(text), Err(Problem::BadReference)), "{text}");
         }
     }
 

@@ -96,7 +96,8 @@ pub fn load(text: &[u8], around: Surroundings<'_>) -> Result<Loaded, Vec<Finding
 impl File {
     /// The value has been verified, so this fails only if schema and types have drifted apart.
     fn deserialize_checked(value: Value) -> Result<Self, String> {
-        serde_json::from_value(value).map_err(|error| error.to_string())
+        // What the library says of a value may be the value itself.
+        serde_json::from_value(value).map_err(|_| "it does not fit its schema".to_owned())
     }
 }
 

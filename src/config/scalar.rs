@@ -132,6 +132,20 @@ impl Pem {
         (!text.contains("-----BEGIN")).then(|| directory.join(&*text))
     }
 
+    /// Whether it may be told as the path of a file. What is neither PEM nor like a path may be a key that lost its first
+    /// line.
+    #[must_use]
+    pub fn is_like_path(&self) -> bool {
+        /// Shorter than any key.
+        const SHORT: usize = 40;
+        /// Longer than most paths.
+        const LONG: usize = 256;
+
+        let text = self.0.expose();
+        let may_be = text.len() < SHORT || text.starts_with(b"/") || text.contains(&b'.');
+        may_be && text.len() < LONG && !text.iter().any(u8::is_ascii_control)
+    }
+
     /// What stands in it.
     ///
     /// # Errors

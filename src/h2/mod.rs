@@ -42,7 +42,7 @@ const FRAME: u32 = 16 * 1024;
 /// A stream that was refused before anything of it was looked at: its request may be sent again, whatever it asks for
 /// (RFC 9113 section 8.7).
 #[derive(Debug)]
-struct Unprocessed(::h2::Error);
+struct Unprocessed(String);
 
 impl fmt::Display for Unprocessed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -63,7 +63,7 @@ fn failure(error: ::h2::Error) -> io::Error {
     // A stream above the last one that GOAWAY names fails with that GOAWAY (RFC 9113 section 6.8).
     let is_refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
     if error.is_remote() && (is_refused || error.is_go_away()) {
-        return io::Error::new(io::ErrorKind::ConnectionAborted, Unprocessed(error));
+        return io::Error::new(io::ErrorKind::ConnectionAborted, Unprocessed(told(&error)));
     }
     let kind = match error.get_io() {
         Some(inner) => inner.kind(),
@@ -71,7 +71,16 @@ fn failure(error: ::h2::Error) -> io::Error {
         None if error.is_library() => io::ErrorKind::InvalidData,
         None => io::ErrorKind::ConnectionReset,
     };
-    io::Error::new(kind, error.to_string())
+    io::Error::new(kind, told(&error))
+}
+
+/// What an error says, without the words of the other side that a GOAWAY may carry (RFC 9113 section 6.8): a request's
+/// own keys might be among them.
+fn told(error: &::h2::Error) -> String {
+    let Some(reason) = error.reason() else { return error.to_string() };
+    let what = if error.is_go_away() { "connection" } else { "stream" };
+    let how = if error.is_remote() { "received" } else { "detected" };
+    format!("{what} error {how}: {reason}")
 }
 
 /// What was written is no message that HTTP/2 can carry.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::string_end;
+use crate::secret;
 
 /// One step from a value to one inside it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -54,7 +55,8 @@ impl fmt::Display for Path {
         for (place, step) in self.0.iter().enumerate() {
             match step {
                 Step::Key(key) if is_plain(key) => write!(f, "{}{key}", if place > 0 { "." } else { "" })?,
-                Step::Key(key) => write!(f, "[{key:?}]")?,
+                // A whole header may have been written where its name should stand.
+                Step::Key(key) => write!(f, "[{:?}]", secret::mask_after_name(key))?,
                 Step::Index(index) => write!(f, "[{index}]")?,
             }
         }

@@ -10,6 +10,7 @@ use crate::error::{Error, Kind};
 use crate::h1::{RequestHead, Target};
 use crate::headers::{Outgoing, ToProxy};
 use crate::route::{Chosen, Forward, universal};
+use crate::secret;
 use crate::upstream::{BadVariable, Key};
 
 /// Where a request goes.
@@ -132,6 +133,7 @@ pub(super) fn no_way_out(route: &Route, bad: BadVariable) -> Error {
 
 fn not_found(segment: &[u8]) -> Error {
     let key: Cow<'_, [u8]> = percent_decode(segment).into();
+    let key = secret::mask_path(&key);
     let key = String::from_utf8_lossy(&key);
     Error::with_answer(Kind::RouteNotFound, format!("Route '{key}' not found or is disabled."))
 }

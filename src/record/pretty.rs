@@ -109,7 +109,7 @@ struct Url<'a> {
 
 impl Display for Url<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", shown(self.base), shown(self.path))
+        write!(f, "{}{}", shown(self.base), shown(&secret::mask_path(self.path)))
     }
 }
 
@@ -122,8 +122,10 @@ impl Display for Parameters<'_> {
         for (place, (name, value)) in secret::parameters(self.0).enumerate() {
             let comma = if place > 0 { ", " } else { "" };
             let decode = |part: &[u8]| -> Vec<u8> { percent_decode(&plus_to_space(part)).collect() };
-            write!(f, "{comma}'{}': ", shown(&decode(name)))?;
-            if secret::is_sensitive(name) {
+            // The name itself may be all that there is.
+            let name_itself = if secret::is_secret(name, None) { MASK.into() } else { decode(name) };
+            write!(f, "{comma}'{}': ", shown(&name_itself))?;
+            if secret::is_secret(name, Some(value.unwrap_or_default())) {
                 write!(f, "'{MASK}'")?;
             } else {
                 write!(f, "'{}'", shown(&decode(value.unwrap_or_default())))?;

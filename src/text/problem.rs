@@ -1,9 +1,11 @@
 //! What can be wrong with a configuration, and how to mend it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::{DoorProblem, Lang, Speak, system_words};
 use crate::origin::BadAuthority;
+use crate::secret::{MASK, mask_after_name};
 
 /// One thing that is wrong, or odd, in a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +39,8 @@ pub enum Problem {
     RepeatedKey,
     /// `${NAME}` with no such variable.
     UnsetVariable(String),
-    /// `${…}` that is none of the forms.
-    BadReference(String),
+    /// `${…}` that is none of the forms. What stands in it is not told: it may be a key that was to be hidden there.
+    BadReference,
     /// A file that cannot be read.
     UnreadableFile {
         /// Its path.
@@ -189,13 +191,15 @@ impl Problem {
             }
             Self::UnknownField { suggestion: None } => f.write_str("unknown field, ignored"),
             Self::RepeatedKey => f.write_str("this key stands more than once in the same object; the last one counts"),
-            Self::UnsetVariable(name) => write!(
-                f,
-                "the environment variable {name} is not set. Set it, or write ${{{name}:-default}}; a literal '${{' is written '$${{'"
-            ),
-            Self::BadReference(reference) => write!(
-                f,
-                "'{reference}' is none of ${{NAME}}, ${{NAME:-default}} and ${{file:/path}}; a literal '${{' is written '$${{'"
+            Self::UnsetVariable(name) => {
+                let name = told_variable(name);
+                write!(
+                    f,
+                    "the environment variable {name} is not set. Set it, or write ${{{name}:-default}}; a literal '${{' is written '$${{'"
+                )
+            }
+            Self::BadReference => f.write_str(
+                "a '${' in it begins none of ${NAME}, ${NAME:-default} and ${file:/path}; a literal '${' is written '$${'",
             ),
             Self::UnreadableFile { file, why } => write!(f, "cannot read the file '{file}': {why}"),
             Self::BadDuration => f.write_str("expected a duration: seconds, or a text like \"300ms\", \"10s\", \"5m\", \"1h\""),
@@ -224,7 +228,7 @@ impl Problem {
                 write!(f, "'{entry}' is no name, address or network such as 10.0.0.0/8")?;
                 variable.map_or(Ok(()), |name| write!(f, "; it stands in the environment variable {name} and is ignored"))
             }
-            Self::BadHeaderName(name) => write!(f, "'{name}' is not a header name"),
+            Self::BadHeaderName(name) => write!(f, "'{}' is not a header name", mask_after_name(name)),
             Self::BadHeaderValue => f.write_str("a header value cannot hold line ends or other control characters"),
             Self::ManagedHeader(name) => write!(f, "the proxy writes '{name}' itself; this entry is ignored"),
             Self::RepeatedHeader(name) => {
@@ -273,13 +277,15 @@ impl Problem {
             Self::UnknownField { suggestion: Some(known) } => write!(f, "未知字段，已忽略。是否想写 '{known}'？"),
             Self::UnknownField { suggestion: None } => f.write_str("未知字段，已忽略"),
             Self::RepeatedKey => f.write_str("同一对象中该键出现了多次，以最后一次为准"),
-            Self::UnsetVariable(name) => write!(
-                f,
-                "环境变量 {name} 未设置。请设置它，或写成 ${{{name}:-默认值}}；字面的 '${{' 请写作 '$${{'"
-            ),
-            Self::BadReference(reference) => write!(
-                f,
-                "'{reference}' 不是 ${{名称}}、${{名称:-默认值}} 或 ${{file:/路径}}；字面的 '${{' 请写作 '$${{'"
+            Self::UnsetVariable(name) => {
+                let name = told_variable(name);
+                write!(
+                    f,
+                    "环境变量 {name} 未设置。请设置它，或写成 ${{{name}:-默认值}}；字面的 '${{' 请写作 '$${{'"
+                )
+            }
+            Self::BadReference => f.write_str(
+                "其中的 '${' 不是 ${名称}、${名称:-默认值} 或 ${file:/路径} 的开头；字面的 '${' 请写作 '$${'",
             ),
             Self::UnreadableFile { file, why } => write!(f, "无法读取文件 '{file}': {}", system_words(why, Lang::Zh)),
             Self::BadDuration => f.write_str("应为时长: 秒数，或 \"300ms\"、\"10s\"、\"5m\"、\"1h\" 这样的文本"),
@@ -306,7 +312,7 @@ impl Problem {
                 write!(f, "'{entry}' 不是域名、地址或 10.0.0.0/8 这样的网段")?;
                 variable.map_or(Ok(()), |name| write!(f, "；它出现在环境变量 {name} 中，已忽略"))
             }
-            Self::BadHeaderName(name) => write!(f, "'{name}' 不是有效的 Header 名称"),
+            Self::BadHeaderName(name) => write!(f, "'{}' 不是有效的 Header 名称", mask_after_name(name)),
             Self::BadHeaderValue => f.write_str("Header 的值中不能有换行或其他控制字符"),
             Self::ManagedHeader(name) => write!(f, "'{name}' 由代理自行生成，此项已忽略"),
             Self::RepeatedHeader(name) => write!(f, "'{name}' 以不同大小写配置了多次，以最后一次为准"),
@@ -331,6 +337,14 @@ impl Problem {
             Self::Door(problem) => problem.speak(Lang::Zh, f),
         }
     }
+}
+
+/// The name of a variable, as it is told. By custom names are in capitals, a few in small letters without digits;
+/// anything else may be a key that somebody put between the braces.
+fn told_variable(name: &str) -> Cow<'_, str> {
+    let has = |is_such: fn(&char) -> bool| name.chars().any(|letter| is_such(&letter));
+    let is_name = !has(char::is_ascii_lowercase) || !(has(char::is_ascii_uppercase) || has(char::is_ascii_digit));
+    if is_name { name.into() } else { format!("{}{MASK}", name.chars().take(3).collect::<String>()).into() }
 }
 
 impl JsonType {
@@ -392,6 +406,15 @@ mod tests {
         let problem = Problem::WrongType { expected: vec![JsonType::String, JsonType::Null], found: JsonType::Number };
         assert_eq!(problem.in_lang(Lang::En).to_string(), "expected a string or null, found a number");
         assert_eq!(problem.in_lang(Lang::Zh).to_string(), "应为字符串或null，实际为数字");
+    }
+
+    #[test]
+    fn what_looks_like_a_key_is_no_name_of_a_variable() {
+        for name in ["OPENAI_API_KEY", "KEY_2", "http_proxy", "_"] {
+            assert_eq!(told_variable(name), name);
+        }
+        assert_eq!(told_variable("AIzaSyD9x"), "AIz***");
+        assert_eq!(told_variable("sk_live_51h8x"), "sk_***");
     }
 
     #[test]

@@ -183,7 +183,7 @@ fn what_is_refused() {
             r#"{"routes": {"a": {"custom_headers": {"X": "${NOT_SET}"}}}}"#,
             "the environment variable NOT_SET is not set",
         ),
-        (r#"{"routes": {"a": {"custom_headers": {"X": "${a b}"}}}}"#, "'${a b}' is none of"),
+        (r#"{"routes": {"a": {"custom_headers": {"X": "${a b}"}}}}"#, "a '${' in it begins none of"),
         (r#"{"routes": {"a": {"custom_headers": {"X": "${file:/nowhere/x}"}}}}"#, "cannot read the file '/nowhere/x'"),
     ] {
         let (status, said) = check(text, |_| {});

@@ -32,6 +32,7 @@ mod replacement;
 mod request_heads;
 mod reuse;
 mod routing;
+mod secrets;
 mod service;
 mod soak;
 mod streaming;

@@ -68,14 +68,15 @@ impl Compiler<'_> {
             self.error(path, DoorProblem::IncompleteTls.into());
             return None;
         };
-        let certificate = self.pem(certificate, &path.key("cert"));
+        let no_certificate = || DoorProblem::BadCertificate("no certificate in it".to_owned());
+        let certificate = self.pem(certificate, &path.key("cert"), no_certificate);
         let key_path = path.key("key");
         if let Some(file) = key.file(self.context.around.directory).filter(|file| os::is_readable_by_all(file)) {
             self.warn(&key_path, DoorProblem::ReadableKey { file: file.display().to_string() }.into());
         }
-        let key = self.pem(key, &key_path);
+        let key = self.pem(key, &key_path, || DoorProblem::BadKey);
         let client_authorities = match &raw.client_ca {
-            Some(authorities) => Some(self.pem(authorities, &path.key("client_ca"))?),
+            Some(authorities) => Some(self.pem(authorities, &path.key("client_ca"), no_certificate)?),
             None => None,
         };
         let identity = Identity { certificate: certificate?, key: Secret::new(key?), client_authorities };
@@ -98,10 +99,15 @@ impl Compiler<'_> {
         }
     }
 
-    fn pem(&mut self, pem: &Pem, path: &Path) -> Option<Vec<u8>> {
+    /// The text of a PEM file. What cannot be the path of one is told as what it is not.
+    fn pem(&mut self, pem: &Pem, path: &Path, is_none: impl Fn() -> DoorProblem) -> Option<Vec<u8>> {
         let directory = self.context.around.directory;
         match pem.read(directory) {
             Ok(text) => Some(text),
+            Err(_) if !pem.is_like_path() => {
+                self.error(path, is_none().into());
+                None
+            }
             Err((file, error)) => {
                 let (file, why) = (file.display().to_string(), error.to_string());
                 self.error(path, Problem::UnreadableFile { file, why });

@@ -7,6 +7,7 @@ mod limits;
 mod target;
 mod way_out;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -169,7 +170,13 @@ impl Compiler<'_> {
         let headers = Policy::new(inherited.drop, headers.0, headers.1);
         let takes_upgrades =
             raw.upgrade.unwrap_or(!matches!(target, Target::Universal(_))) && headers.passes_upgrades();
-        let shown_target = secret::mask_target(raw.target_url.as_deref().unwrap_or_default().trim().as_bytes());
+        let written = raw.target_url.as_deref().unwrap_or_default().trim();
+        let shown_target = match &target {
+            // In what is no URL nobody knows what is a password.
+            Target::Missing if !written.is_empty() => Cow::Borrowed(secret::MASK.as_bytes()),
+            // A fragment is never sent, and may hold a key as a query does.
+            _ => secret::mask_target(written.split('#').next().unwrap_or_default().as_bytes()),
+        };
         Route {
             key: key.into(),
             enabled: raw.enabled,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Compiler;
 use crate::config::scalar::Texts;
 use crate::jsonc::Path;
-use crate::secret::{MASK, mask_userinfo};
+use crate::secret::{MASK, mask_path};
 use crate::text::{Problem, shown};
 use crate::upstream::{BadProxy, Environment, NoProxy, Proxy, Reason, WayOut};
 
@@ -79,6 +79,9 @@ impl Compiler<'_> {
 fn masked(entry: &str) -> String {
     match entry.rsplit_once('@') {
         Some((_, host)) if !entry.contains("://") => format!("{MASK}@{}", shown(host)),
-        _ => shown(&mask_userinfo(entry.as_bytes())).to_string(),
+        _ => {
+            let shown = shown(&mask_path(entry.as_bytes())).to_string();
+            shown.split_once('=').map_or_else(|| shown.clone(), |(name, _)| format!("{name}={MASK}"))
+        }
     }
 }
