@@ -59,6 +59,7 @@ pub fn is_unprocessed(error: &io::Error) -> bool {
 }
 
 /// An error of a stream as one of a wire.
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` hands it over")]
 fn failure(error: ::h2::Error) -> io::Error {
     // A stream above the last one that GOAWAY names fails with that GOAWAY (RFC 9113 section 6.8).
     let is_refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);

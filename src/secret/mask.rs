@@ -146,7 +146,7 @@ pub fn is_sensitive(name: &[u8]) -> bool {
             "cookie",
         ]
         .iter()
-        .any(|part| holds(part))
+        .any(holds)
         || matches!(name, b"sig" | b"pwd" | b"pass" | b"pw" | b"code" | b"jwt" | b"sas" | b"session")
 }
 

@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 
 use super::secret;
-use crate::support::Upstream;
 use crate::support::frames::{Frames, GOAWAY, HEADERS, INTERNAL_ERROR, SETTINGS};
+use crate::support::{Script, Upstream};
 
 /// What is there to be reached, and the routes that lead there, each with how the code of what comes of it begins; or with
 /// the status of an answer that passes.
@@ -21,7 +21,7 @@ impl Scene {
         let mut scene = Self { routes: json!({}), expected: Vec::new(), _upstreams: Vec::new(), echo: String::new() };
         let echo = echoing(|head| whole("200 OK", head));
         scene.echo = echo.address().to_string();
-        scene.add("echo", "200", scene.echo.clone(), json!({}));
+        scene.add("echo", "200", &scene.echo.clone(), &json!({}));
         scene._upstreams.push(echo);
         for (name, code, upstream) in [
             ("wrong-key", "401", echoing(|head| whole("401 Unauthorized", head))),
@@ -41,23 +41,23 @@ impl Scene {
                 echoing(|head| format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{}\r\n", quoted(head))),
             ),
         ] {
-            scene.add(name, code, upstream.address().to_string(), json!({}));
+            scene.add(name, code, &upstream.address().to_string(), &json!({}));
             scene._upstreams.push(upstream);
         }
-        let stalling = Upstream::playing(|script| script.until_closed());
+        let stalling = Upstream::playing(Script::until_closed);
         scene.add(
             "stalls",
             "upstream_timeout",
-            stalling.address().to_string(),
-            json!({"timeouts": {"first_byte": "200ms"}}),
+            &stalling.address().to_string(),
+            &json!({"timeouts": {"first_byte": "200ms"}}),
         );
         let leaving = going_away();
-        scene.add("goes-away", "upstream_", leaving.address().to_string(), json!({"http2": true}));
+        scene.add("goes-away", "upstream_", &leaving.address().to_string(), &json!({"http2": true}));
         let no_http2 = saying(b"HTTP/1.1 400 Bad\r\n\r\n");
-        scene.add("no-http2", "upstream_", no_http2.address().to_string(), json!({"http2": true}));
+        scene.add("no-http2", "upstream_", &no_http2.address().to_string(), &json!({"http2": true}));
         scene._upstreams.extend([stalling, leaving, no_http2]);
-        scene.add("refused", "upstream_unreachable", "127.0.0.1:1".into(), json!({}));
-        scene.add("no-name", "upstream_dns", "nowhere.invalid".into(), json!({}));
+        scene.add("refused", "upstream_unreachable", "127.0.0.1:1", &json!({}));
+        scene.add("no-name", "upstream_dns", "nowhere.invalid", &json!({}));
         scene.proxies();
         scene.routes["no-target"] = json!({"custom_headers": {"x-api-key": secret("literal")}});
         scene.routes["off"] =
@@ -100,33 +100,33 @@ impl Scene {
             ("no-socks", "upstream_proxy_bad_answer", "socks5h", "http", saying(b"HTTP/1.1 400 Bad Request\r\n\r\n")),
         ] {
             let proxy = format!("{scheme}://{login}@{}", upstream.address());
-            self.route(name, code, &format!("{target}://user:{}@{closed}", secret("target")), json!({"proxy": proxy}));
+            self.route(name, code, &format!("{target}://user:{}@{closed}", secret("target")), &json!({"proxy": proxy}));
             self._upstreams.push(upstream);
         }
         let user = secret("socks4");
         let socks4 = saying(&[0, 91, 0, 0, 0, 0, 0, 0]);
         let proxy = format!("socks4a://{user}@{}", socks4.address());
-        self.add("socks4", "upstream_proxy_refused", closed.into(), json!({"proxy": proxy}));
+        self.add("socks4", "upstream_proxy_refused", closed, &json!({"proxy": proxy}));
         self._upstreams.push(socks4);
         let down = format!("http://{login}@{closed}");
-        self.add("proxy-down", "upstream_proxy_unreachable", closed.into(), json!({"proxy": down}));
+        self.add("proxy-down", "upstream_proxy_unreachable", closed, &json!({"proxy": down}));
         self.add(
             "proxy-unknown",
             "upstream_proxy_dns",
-            closed.into(),
-            json!({"proxy": format!("http://{login}@nowhere.invalid")}),
+            closed,
+            &json!({"proxy": format!("http://{login}@nowhere.invalid")}),
         );
         // These go where the environment says.
-        self.add("environment", "route_misconfigured", "h".into(), json!({"proxy": null}));
-        self.route("environment-tls", "upstream_proxy_unreachable", "https://h", json!({"proxy": null}));
+        self.add("environment", "route_misconfigured", "h", &json!({"proxy": null}));
+        self.route("environment-tls", "upstream_proxy_unreachable", "https://h", &json!({"proxy": null}));
     }
 
-    fn add(&mut self, name: &'static str, code: &'static str, address: String, more: Value) {
+    fn add(&mut self, name: &'static str, code: &'static str, address: &str, more: &Value) {
         let url = format!("http://user:{0}@{address}/base?key={0}&code={0}", secret("target"));
         self.route(name, code, &url, more);
     }
 
-    fn route(&mut self, name: &'static str, code: &'static str, url: &str, more: Value) {
+    fn route(&mut self, name: &'static str, code: &'static str, url: &str, more: &Value) {
         let mut route = json!({
             "target_url": url,
             "proxy": "",
