@@ -1,14 +1,15 @@
 //! Connections to upstreams, shared by many exchanges.
 
 use std::cell::Cell;
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
 use ::h2::client::SendRequest;
+use ::h2::{Ping, PingPong};
 use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
@@ -31,8 +32,14 @@ const SMALL_FRAMES: usize = 3 * STREAM_WINDOW as usize * MAX_STREAMS;
 /// For how long an upstream may be silent in the wrong place before its connection takes no new streams: inside a head
 /// or its greeting, where it reads nothing, where it says nothing at all to somebody who then gives up.
 const STUCK: Duration = Duration::from_secs(10);
+/// After how long a silence an upstream is asked for a sign of life when a stream begins on its connection. It may have
+/// vanished without a word, and then one stream after the other would wait for it.
+const DOUBT: Duration = Duration::from_secs(5);
+/// How long after one such question the next may follow. Servers of gRPC take many of them for an attack.
+const NEXT_QUESTION: Duration = Duration::from_secs(60);
 /// How long a connection that nobody uses has for its last word.
 const LAST_WORD: Duration = Duration::from_secs(5);
+
 /// A connection to an upstream, shared by many streams.
 pub struct Connection {
     pub(super) scheme: Scheme,
@@ -41,6 +48,12 @@ pub struct Connection {
     streams: Cell<usize>,
     is_over: Cell<bool>,
     idle_since: Cell<Instant>,
+    /// When something new had last been heard, as far as anybody looked, and how much it was then.
+    last_heard: Cell<(Instant, u64)>,
+    /// When it was last asked for a sign of life.
+    asked: Cell<Option<Instant>>,
+    /// Tells the driver to ask for one.
+    doubt: Rc<Notify>,
     /// Tells the driver when this goes.
     gone: Rc<Notify>,
 }
@@ -71,9 +84,13 @@ pub async fn connect(wire: Wire, scheme: Scheme) -> io::Result<(Rc<Connection>, 
         streams: Cell::new(0),
         is_over: Cell::new(false),
         idle_since: Cell::new(Instant::now()),
+        last_heard: Cell::new((Instant::now(), 0)),
+        asked: Cell::new(None),
+        doubt: Rc::default(),
         gone: Rc::default(),
     });
     let (weak, gone) = (Rc::downgrade(&connection), Rc::clone(&connection.gone));
+    let asking = ask_after(driver.ping_pong(), Rc::clone(&connection.doubt), weak.clone());
     let driver = async move {
         // Every stream learns by itself how the connection ended.
         let ended = poll_fn(move |cx| match Pin::new(&mut driver).poll(cx) {
@@ -84,6 +101,7 @@ pub async fn connect(wire: Wire, scheme: Scheme) -> io::Result<(Rc<Connection>, 
         tokio::select! {
             biased;
             () = &mut ended => {}
+            () = asking => {}
             // An upstream that does not read would keep it going for ever.
             () = gone.notified() => {
                 let _ = timeout(LAST_WORD, ended).await;
@@ -105,7 +123,20 @@ impl Connection {
             return None;
         }
         self.streams.set(self.streams.get() + 1);
+        self.look();
         Some(ClientStream::new(Rc::clone(self), self.requests.clone()))
+    }
+
+    /// Has the upstream asked for a sign of life if it has given none for a while.
+    fn look(&self) {
+        let (now, heard) = (Instant::now(), self.heard());
+        let (since, before) = self.last_heard.get();
+        if heard != before {
+            self.last_heard.set((now, heard));
+        } else if now - since >= DOUBT && self.asked.get().is_none_or(|asked| now - asked >= NEXT_QUESTION) {
+            self.asked.set(Some(now));
+            self.doubt.notify_one();
+        }
     }
 
     /// Lets no new stream begin.
@@ -123,7 +154,9 @@ impl Connection {
         let left = self.streams.get().saturating_sub(1);
         self.streams.set(left);
         if left == 0 {
-            self.idle_since.set(Instant::now());
+            let now = Instant::now();
+            self.idle_since.set(now);
+            self.last_heard.set((now, self.heard()));
         }
         let takes_none = left == 0 && self.requests.current_max_send_streams() == 0;
         if takes_none || is_stuck(unheard_since) {
@@ -142,6 +175,21 @@ impl Connection {
     #[must_use]
     pub fn idle_since(&self) -> Option<Instant> {
         (self.streams.get() == 0).then(|| self.idle_since.get())
+    }
+}
+
+/// Asks the upstream for a sign of life each time that there is doubt. One that gives none gets no new streams; those that
+/// run have limits of their own, since it may only be slow. Never over.
+async fn ask_after(pings: Option<PingPong>, doubt: Rc<Notify>, connection: Weak<Connection>) {
+    let Some(mut pings) = pings else { return pending().await };
+    loop {
+        doubt.notified().await;
+        let heard = connection.upgrade().map(|connection| connection.heard());
+        let answered = timeout(STUCK, pings.ping(Ping::opaque())).await.is_ok();
+        match connection.upgrade() {
+            Some(connection) if !answered && heard == Some(connection.heard()) => connection.give_up(),
+            _ => {}
+        }
     }
 }
 
@@ -250,6 +298,40 @@ mod tests {
             advance(silence).await;
             drop(stream);
             assert_eq!(connection.is_over(), is_over, "after {silence:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upstream_that_gives_no_sign_of_life_when_it_is_asked_is_asked_no_more() {
+        /// Frames and their payload of eight bytes.
+        const QUESTION: [u8; 9] = [0, 0, 8, 6, 0, 0, 0, 0, 0];
+        const ANSWER: [u8; 9] = [0, 0, 8, 6, 1, 0, 0, 0, 0];
+
+        for answers in [true, false] {
+            let (connection, mut driver, mut upstream) = connected(64 * 1024).await;
+            upstream.write_all(SETTINGS).await.expect("room");
+            assert!(!go_on(&mut driver));
+            let _thinks = ask(&connection).await;
+            advance(DOUBT / 2).await;
+            let _thinks_too = ask(&connection).await;
+            assert!(!go_on(&mut driver));
+            let mut said = vec![0; 1024];
+            let length = upstream.read(&mut said).await.expect("requests");
+            let question = |said: &[u8]| said.windows(9).position(|frame| frame == QUESTION);
+            assert_eq!(question(&said[..length]), None, "there is no doubt yet");
+            advance(DOUBT / 2).await;
+            let _late = ask(&connection).await;
+            // It is asked in one turn, and the question leaves in the next.
+            assert!(!go_on(&mut driver) && !go_on(&mut driver));
+            let length = upstream.read(&mut said).await.expect("more");
+            let at = question(&said[..length]).expect("a question");
+            if answers {
+                upstream.write_all(&[&ANSWER[..], &said[at + 9..at + 17]].concat()).await.expect("room");
+            }
+            assert!(!go_on(&mut driver));
+            advance(STUCK).await;
+            assert!(!go_on(&mut driver), "the streams that run go on");
+            assert_eq!(connection.open().is_some(), answers);
         }
     }
 

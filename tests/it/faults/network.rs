@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use socket2::TcpKeepalive;
 
+use crate::support::http2::{Http2Upstream, Manner};
 use crate::support::{Cable, Client, Machine, PATIENCE, Proxy, Script, Upstream, eventually, in_own_network, run};
 
 const GET: &str = "GET /a HTTP/1.1\r\nHost: p\r\n\r\n";
@@ -192,6 +193,36 @@ fn a_kept_connection_whose_upstream_has_vanished_is_not_used_for_ever() {
         there.mend();
         assert_eq!(asking.answer().status(), 200);
         assert_eq!(upstream.connections(), 3);
+    });
+}
+
+#[test]
+fn a_shared_connection_whose_upstream_has_vanished_gets_no_more_requests() {
+    in_own_network(a_shared_connection_whose_upstream_has_vanished_gets_no_more_requests, || {
+        let machine = Machine::new();
+        let (here, there) = (machine.cable("clients", 1), machine.cable("upstreams", 2));
+        let manner = Manner { host: there.here(), ..Manner::default() };
+        let upstream = Http2Upstream::with(manner, |turn| turn.say("ok"));
+        let route = json!({"target_url": upstream.url(), "http2": true});
+        let proxy = proxy_on(&machine, &json!({"routes": {"a": route}}));
+        assert_eq!(client(&proxy, &here).ask(GET).status(), 200);
+        there.swallow();
+        // So long a silence that there is doubt.
+        std::thread::park_timeout(Duration::from_millis(5_100));
+        // This one runs into it, and has the upstream asked for a sign of life, which may take ten seconds.
+        let mut unlucky = client(&proxy, &here);
+        unlucky.send(GET);
+        let tables = format!("/proc/{}/net/tcp", proxy.pid());
+        let mut other = client(&proxy, &here);
+        eventually("another connection is tried", || {
+            other = client(&proxy, &here);
+            other.send(GET);
+            std::thread::park_timeout(Duration::from_millis(200));
+            std::fs::read_to_string(&tables).is_ok_and(|table| table.contains(" 02 "))
+        });
+        there.mend();
+        assert_eq!(other.answer().status(), 200);
+        assert_eq!(upstream.connections(), 2);
     });
 }
 

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::future::Future;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -175,11 +175,13 @@ pub(crate) struct Manner {
     pub(crate) builder: h2::server::Builder,
     /// The protocols that it agrees to over TLS; none: it speaks in the clear.
     pub(crate) alpn: Vec<&'static str>,
+    /// Where it is.
+    pub(crate) host: Ipv4Addr,
 }
 
 impl Default for Manner {
     fn default() -> Self {
-        Self { builder: h2::server::Builder::new(), alpn: Vec::new() }
+        Self { builder: h2::server::Builder::new(), alpn: Vec::new(), host: Ipv4Addr::LOCALHOST }
     }
 }
 
@@ -202,7 +204,7 @@ impl Http2Upstream {
         F: Future<Output = ()> + 'static,
     {
         let play: Arc<Play> = Arc::new(move |turn| Box::pin(play(turn)));
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let listener = TcpListener::bind((manner.host, 0)).expect("a port");
         let address = listener.local_addr().expect("bound");
         listener.set_nonblocking(true).expect("a socket");
         let (seen, asked) = channel();
