@@ -144,6 +144,11 @@ fn count(compare: &Compare, kind: Kind, directory: &Path) -> Result<(), Box<dyn 
 }
 
 fn load(compare: &Compare, kind: Kind, peer: Peer, seconds: f64) -> std::io::Result<Child> {
+    start_load(&compare.load_core, kind, peer, seconds)
+}
+
+/// Starts a load on a peer that runs.
+pub(crate) fn start_load(core: &str, kind: Kind, peer: Peer, seconds: f64) -> std::io::Result<Child> {
     let connections = match kind {
         Kind::Post | Kind::PostTls | Kind::PostH2 | Kind::Rate => 32,
         Kind::StreamsH2 => 64,
@@ -152,7 +157,7 @@ fn load(compare: &Compare, kind: Kind, peer: Peer, seconds: f64) -> std::io::Res
         Kind::Down | Kind::Up | Kind::Start | Kind::Handshakes | Kind::Reuse => 1,
     };
     let name = kind.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
-    ourselves(&compare.load_core)
+    ourselves(core)
         .args(["load", &name, "--to", &peer.address(kind).to_string(), &format!("--prefix={}", peer.prefix(kind))])
         .args(["--connections", &connections.to_string(), "--seconds", &seconds.to_string()])
         .args(["--bytes", &(if seconds < 1.0 { 64_u64 << 20 } else { 2 << 30 }).to_string()])
@@ -166,10 +171,11 @@ fn ourselves(core: &str) -> Command {
     command
 }
 
-struct Upstream(Child);
+/// The fake upstream in a process of its own.
+pub(crate) struct Upstream(Child);
 
 impl Upstream {
-    fn start(core: &str, directory: &Path) -> std::io::Result<Self> {
+    pub(crate) fn start(core: &str, directory: &Path) -> std::io::Result<Self> {
         let child = ourselves(core).args(["upstream", "--certificate"]).arg(directory.join("upstream.pem")).spawn()?;
         let upstream = Self(child);
         wait_for(([127, 0, 0, 1], 9801).into())?;

@@ -2,6 +2,7 @@
 
 mod compare;
 mod http2;
+mod instructions;
 mod load;
 mod peers;
 mod proc;
@@ -38,6 +39,8 @@ enum Command {
     Load(load::Load),
     /// Measures the product and its peers in turn and prints a table.
     Compare(compare::Compare),
+    /// Counts the instructions that a unit of work takes, under valgrind.
+    Instructions(instructions::Instructions),
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -53,6 +56,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Ok(())
         }
         Command::Compare(compare) => compare::run(&compare),
+        Command::Instructions(instructions) => instructions::run(&instructions),
     }
 }
 

@@ -36,13 +36,23 @@ impl Peer {
 
     /// Starts the proxy on one core, in front of the fake upstream.
     pub(crate) fn start(self, product: &Path, directory: &Path, core: &str) -> io::Result<Option<Running>> {
+        let mut on_core = Command::new("taskset");
+        on_core.args(["-c", core]);
+        self.start_under(on_core, product, directory)
+    }
+
+    /// Starts the proxy under a command that takes another one as its arguments.
+    pub(crate) fn start_under(
+        self,
+        mut command: Command,
+        product: &Path,
+        directory: &Path,
+    ) -> io::Result<Option<Running>> {
         let file = |name: &str, text: &str| -> io::Result<String> {
             let path = directory.join(name);
             fs::write(&path, text)?;
             Ok(path.display().to_string())
         };
-        let mut command = Command::new("taskset");
-        command.args(["-c", core]);
         match self {
             Self::Direct => return Ok(None),
             Self::Nginx => {
@@ -119,7 +129,7 @@ pub(crate) fn wait_for_answer(address: SocketAddr, prefix: &str) -> io::Result<(
 
 /// Tries until it succeeds, or has failed for too long.
 fn try_again(once: impl Fn() -> io::Result<()>) -> io::Result<()> {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + Duration::from_secs(30);
     loop {
         match once() {
             Ok(()) => return Ok(()),

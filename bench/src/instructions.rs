@@ -1,0 +1,126 @@
+//! Instructions in user space per unit of work, counted by valgrind: the same on a busy machine as on a quiet one, so
+//! that a change can be held against a committed figure.
+//!
+//! Each kind of load is run for a short and for a longer time, and what the program did more is divided by the units
+//! that were more: start and end cost the same both times.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::{Args, ValueEnum};
+
+use crate::compare::{Upstream, start_load};
+use crate::load::Kind;
+use crate::peers::Peer;
+use crate::report::parse_line;
+
+/// By how much a figure may grow before it is held to be worse, in per cent.
+const MARGIN: u64 = 10;
+
+/// Counts instructions per unit of work.
+#[derive(Args)]
+pub(crate) struct Instructions {
+    /// The product's binary.
+    #[arg(long, default_value = "target/release/aqueduct")]
+    product: PathBuf,
+    /// What is counted.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Kind::Post, Kind::PostTls, Kind::Sse])]
+    kinds: Vec<Kind>,
+    /// Whose instructions.
+    #[arg(long, value_enum, default_value_t = Peer::Aqueduct)]
+    peer: Peer,
+    /// How long the longer run takes, in seconds.
+    #[arg(long, default_value_t = 6.0)]
+    seconds: f64,
+    /// A file of figures: it is an error to be more than 10 % above them.
+    #[arg(long)]
+    check: Option<PathBuf>,
+    /// Where to write the figures.
+    #[arg(long)]
+    write: Option<PathBuf>,
+}
+
+type Counts = BTreeMap<String, u64>;
+
+pub(crate) fn run(instructions: &Instructions) -> Result<(), Box<dyn Error>> {
+    let directory = std::env::temp_dir().join(format!("aqueduct-instructions-{}", std::process::id()));
+    fs::create_dir_all(&directory)?;
+    let upstream = Upstream::start("0,1", &directory)?;
+    let mut counts = Counts::new();
+    for &kind in &instructions.kinds {
+        let (short, few) = measure(instructions, kind, instructions.seconds / 3.0, &directory)?;
+        let (long, many) = measure(instructions, kind, instructions.seconds, &directory)?;
+        let count = long.saturating_sub(short) / many.saturating_sub(few).max(1);
+        let name = kind.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+        println!("{name}: {count} instructions per unit ({} more units)", many.saturating_sub(few));
+        counts.insert(name, count);
+    }
+    drop(upstream);
+    fs::remove_dir_all(&directory)?;
+    if let Some(path) = &instructions.write {
+        let lines: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}\n")).collect();
+        fs::write(path, lines.concat())?;
+    }
+    instructions.check.as_ref().map_or(Ok(()), |path| check(&counts, path))
+}
+
+/// The instructions of a run from start to end, and the units of work that were done.
+fn measure(
+    instructions: &Instructions,
+    kind: Kind,
+    seconds: f64,
+    directory: &Path,
+) -> Result<(u64, u64), Box<dyn Error>> {
+    let out = directory.join("callgrind.out");
+    let mut valgrind = Command::new("valgrind");
+    valgrind.args(["--tool=callgrind", "--trace-children=yes"]);
+    valgrind.arg(format!("--callgrind-out-file={}.%p", out.display()));
+    let running = instructions
+        .peer
+        .start_under(valgrind, &instructions.product, directory)?
+        .ok_or("there is nobody to look at between a load and its upstream")?;
+    let output = start_load("0,1", kind, instructions.peer, seconds)?.wait_with_output()?;
+    drop(running);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let figures = text.lines().last().and_then(parse_line).ok_or("the load printed no figures")?;
+    if figures.errors > 0 {
+        return Err(format!("{} errors", figures.errors).into());
+    }
+    Ok((totals(directory)?, figures.units))
+}
+
+/// Adds up what each process has left behind, and removes it.
+fn totals(directory: &Path) -> Result<u64, Box<dyn Error>> {
+    let mut sum = 0;
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("callgrind.out")) {
+            let text = fs::read_to_string(&path)?;
+            let total = text.lines().find_map(|line| line.strip_prefix("totals: ")).ok_or("no totals")?;
+            sum += total.trim().parse::<u64>()?;
+            fs::remove_file(&path)?;
+        }
+    }
+    if sum == 0 { Err("valgrind has left nothing behind".into()) } else { Ok(sum) }
+}
+
+fn check(counts: &Counts, path: &Path) -> Result<(), Box<dyn Error>> {
+    let committed = fs::read_to_string(path)?;
+    let mut worse = Vec::new();
+    for line in committed.lines() {
+        let (name, was) = line.split_once(' ').ok_or("a line is a name and a number")?;
+        let was: u64 = was.trim().parse()?;
+        match counts.get(name) {
+            Some(&is) if is * 100 > was * (100 + MARGIN) => worse.push(format!("{name}: {is} instead of {was}")),
+            _ => {}
+        }
+    }
+    if worse.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("more instructions than committed: {}", worse.join(", ")).into())
+    }
+}
