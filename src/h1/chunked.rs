@@ -102,6 +102,16 @@ impl Scanner {
         let mut at = 0;
         let mut passing = None;
         while at < arrived.len() && self.state != State::Done {
+            // Most chunks arrive whole and plain, and are looked at as one.
+            if self.is_between_chunks()
+                && passing != Some(false)
+                && let Some((length, size)) = whole_chunk(&arrived[at..])
+            {
+                *payload += size as u64;
+                at += length;
+                passing = Some(true);
+                continue;
+            }
             let run = match self.next_run(&arrived[at..]) {
                 Ok(Some(run)) => run,
                 Ok(None) => break,
@@ -125,6 +135,11 @@ impl Scanner {
             Some(true) => Step::Pass(at),
             Some(false) => Step::Skip(at),
         })
+    }
+
+    /// Whether the next byte is the first of a chunk that passes as it is.
+    fn is_between_chunks(&self) -> bool {
+        matches!((self.state, self.keep), (State::Size { digits: 0, .. }, Keep::Framing(_)))
     }
 
     fn next_run(&self, rest: &[u8]) -> Result<Option<Run>, Violation> {
@@ -197,6 +212,22 @@ impl Scanner {
     }
 }
 
+/// The length of a chunk, framing included, and of its data: if it is all there, is not the last one, and has no
+/// extension. Whatever else it is, byte by byte it will be seen.
+fn whole_chunk(rest: &[u8]) -> Option<(usize, usize)> {
+    let (mut digits, mut size) = (0, 0);
+    while let Some(digit) = char::from(*rest.get(digits)?).to_digit(16) {
+        if digits == usize::from(MAX_SIZE_DIGITS) {
+            return None;
+        }
+        (digits, size) = (digits + 1, size << 4 | digit as usize);
+    }
+    let data = digits + 2;
+    let end = data.checked_add(size)?.checked_add(2)?;
+    let is_plain = size > 0 && rest.get(digits..data)? == b"\r\n" && rest.get(end - 2..end)? == b"\r\n";
+    is_plain.then_some((end, size))
+}
+
 /// Whether a field may stand in a trailer section: not if it frames, routes or authenticates a message
 /// (RFC 9110 section 6.5.1), or belongs to one connection (section 7.6.1).
 fn may_trail(name: &[u8]) -> bool {
@@ -260,6 +291,28 @@ mod tests {
     fn one_read_of_many_chunks_is_one_run() {
         let body = b"3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n";
         assert_eq!(Scanner::new(FRAMING).step(body, &mut 0), Ok(Step::Pass(body.len())));
+    }
+
+    #[test]
+    fn a_chunk_that_is_not_whole_and_plain_is_looked_at_byte_by_byte() {
+        assert_eq!(whole_chunk(b"00a\r\n0123456789\r\n5"), Some((17, 10)));
+        for other in [
+            &b""[..],
+            b"3",
+            b"3\r",
+            b"3\r\nab",
+            b"3\r\nabc\r",
+            b"3\r\nabcd\n",
+            b"3\nabc\r\n",
+            b"3;x\r\nabc\r\n",
+            b"0\r\n\r\n",
+            b"\r\n",
+            b"ffffffffffffffff\r\n",
+            b"fffffffffffffffe\r\n",
+            b"00000000000000003\r\nabc\r\n",
+        ] {
+            assert_eq!(whole_chunk(other), None, "{}", String::from_utf8_lossy(other));
+        }
     }
 
     #[test]
