@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
+use super::print::{Print, read};
 use crate::text::Problem;
 
 /// Where references lead.
@@ -10,33 +13,33 @@ pub(super) struct Expander<'a> {
     pub(super) variable: &'a dyn Fn(&str) -> Option<String>,
     /// Relative files are beside the configuration.
     pub(super) directory: &'a Path,
-    /// Every file that was asked for, with what was in it.
-    pub(super) files: Vec<(PathBuf, Option<Vec<u8>>)>,
+    /// Every file that was asked for, and by what its content is known again.
+    pub(super) files: Vec<(PathBuf, Option<Print>)>,
 }
 
 impl Expander<'_> {
     /// Puts in what the references of a text stand for. `$${` is a literal `${`; any other `$` is a dollar.
     pub(super) fn expand(&mut self, text: &str) -> Result<String, Problem> {
-        let mut expanded = String::with_capacity(text.len());
+        let mut expanded = Zeroizing::new(String::with_capacity(text.len()));
         let mut rest = text;
         while let Some(at) = rest.find("${") {
             if let Some(before) = rest[..at].strip_suffix('$') {
-                expanded.push_str(before);
-                expanded.push_str("${");
+                push(&mut expanded, before);
+                push(&mut expanded, "${");
                 rest = &rest[at + 2..];
                 continue;
             }
-            expanded.push_str(&rest[..at]);
+            push(&mut expanded, &rest[..at]);
             let inner = &rest[at + 2..];
             let end = inner.find('}').ok_or(Problem::BadReference)?;
-            expanded.push_str(&self.reference(&inner[..end])?);
+            push(&mut expanded, &self.reference(&inner[..end])?);
             rest = &inner[end + 1..];
         }
-        expanded.push_str(rest);
-        Ok(expanded)
+        push(&mut expanded, rest);
+        Ok(std::mem::take(&mut *expanded))
     }
 
-    fn reference(&mut self, inner: &str) -> Result<String, Problem> {
+    fn reference(&mut self, inner: &str) -> Result<Zeroizing<String>, Problem> {
         if let Some(path) = inner.strip_prefix("file:") {
             return self.file(path);
         }
@@ -49,25 +52,35 @@ impl Expander<'_> {
         if !is_name {
             return Err(Problem::BadReference);
         }
-        match ((self.variable)(name), default) {
+        match ((self.variable)(name).map(Zeroizing::new), default) {
             // As in a shell, an empty variable counts as unset where there is a default.
             (Some(value), None) => Ok(value),
             (Some(value), Some(_)) if !value.is_empty() => Ok(value),
-            (_, Some(default)) => Ok(default.to_owned()),
+            (_, Some(default)) => Ok(default.to_owned().into()),
             (None, None) => Err(Problem::UnsetVariable(name.to_owned())),
         }
     }
 
-    fn file(&mut self, path: &str) -> Result<String, Problem> {
+    fn file(&mut self, path: &str) -> Result<Zeroizing<String>, Problem> {
         let path = self.directory.join(path);
-        let read = std::fs::read(&path);
-        self.files.push((path.clone(), read.as_ref().ok().cloned()));
+        let read = read(&path);
+        self.files.push((path.clone(), read.as_ref().ok().map(|content| Print::of(content))));
         let unreadable = |why: String| Problem::UnreadableFile { file: path.display().to_string(), why };
         let bytes = read.map_err(|error| unreadable(error.to_string()))?;
-        let text = String::from_utf8(bytes).map_err(|_| unreadable("not UTF-8".to_owned()))?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| unreadable("not UTF-8".to_owned()))?;
         // Files of secrets commonly end in a line end that is not meant.
-        Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+        Ok(text.trim_end_matches(['\r', '\n']).to_owned().into())
     }
+}
+
+/// Adds to a text without leaving parts of it behind where it was too small.
+fn push(text: &mut Zeroizing<String>, more: &str) {
+    if text.capacity() - text.len() < more.len() {
+        let mut larger = Zeroizing::new(String::with_capacity(2 * text.len() + more.len()));
+        larger.push_str(text);
+        *text = larger;
+    }
+    text.push_str(more);
 }
 
 #[cfg(test)]

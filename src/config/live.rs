@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::compile::{Compiled, Context, compile};
 use super::finding::{Finding, Severity};
 use super::load::{Loaded, Surroundings, load};
+use super::print::{Print, read};
 use super::scalar::{Language, LogFormat, Port};
 use super::snapshot::Snapshot;
 use crate::admit::Tallies;
@@ -58,11 +60,11 @@ pub struct Live {
     seen: Mutex<Seen>,
 }
 
-/// What was last looked at, good or bad: the same again is no news.
+/// What was last looked at, good or bad: the same again is no news. What stood in it is not kept.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Seen {
-    text: Option<Vec<u8>>,
-    files: Vec<(PathBuf, Option<Vec<u8>>)>,
+    text: Option<Print>,
+    files: Vec<(PathBuf, Option<Print>)>,
 }
 
 /// What came of looking at the file.
@@ -145,14 +147,14 @@ impl Source {
     fn loaded(&self, seen: &mut Seen) -> Result<Loaded, Vec<Finding>> {
         let text = self.bytes().map_err(|error| vec![self.unreadable(&error)])?;
         let loaded = load(&text, self.around());
-        seen.text = Some(text);
+        seen.text = Some(Print::of(&text));
         let mut loaded = loaded?;
         seen.files = std::mem::take(&mut loaded.files);
         let tls = loaded.file.server.tls.iter().flat_map(|tls| [&tls.cert, &tls.key, &tls.client_ca]).flatten();
         let tls = tls.filter_map(|pem| pem.file(self.directory()));
         for path in loaded.file.ca_file.iter().map(|name| self.directory().join(name)).chain(tls) {
-            let content = std::fs::read(&path).ok();
-            seen.files.push((path, content));
+            let print = Print::of_file(&path);
+            seen.files.push((path, print));
         }
         if loaded.has_literal_keys && self.path().is_some_and(os::is_readable_by_all) {
             let (path, problem) = (jsonc::Path::default(), Problem::WorldReadable);
@@ -170,10 +172,10 @@ impl Source {
         Surroundings { variable: &variable, directory: self.directory() }
     }
 
-    fn bytes(&self) -> std::io::Result<Vec<u8>> {
+    fn bytes(&self) -> std::io::Result<Zeroizing<Vec<u8>>> {
         match &self.origin {
-            Origin::File(path) => std::fs::read(path),
-            Origin::Text(text) => Ok(text.as_bytes().to_vec()),
+            Origin::File(path) => read(path),
+            Origin::Text(text) => Ok(text.as_bytes().to_vec().into()),
         }
     }
 
@@ -270,7 +272,8 @@ impl Live {
 impl Seen {
     /// The same files as they are now.
     fn again(&self, source: &Source) -> Self {
-        let again = |path: &PathBuf| (path.clone(), std::fs::read(path).ok());
-        Self { text: source.bytes().ok(), files: self.files.iter().map(|(path, _)| again(path)).collect() }
+        let again = |path: &PathBuf| (path.clone(), Print::of_file(path));
+        let text = source.bytes().ok().map(|text| Print::of(&text));
+        Self { text, files: self.files.iter().map(|(path, _)| again(path)).collect() }
     }
 }

@@ -1,16 +1,20 @@
 //! From the text of a file to its fields: comments out, references in, every value checked.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::{Path as FilePath, PathBuf};
 
 use serde_json::Value;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::expand::Expander;
 use super::finding::{Finding, Severity};
+use super::print::Print;
 use super::raw::File;
 use super::schema::schema;
 use super::verify::verify;
 use crate::jsonc::{self, Map, Path, Position};
+use crate::secret::{is_sensitive, mask_target};
 use crate::text::{DoorProblem, Problem};
 
 /// What a configuration may refer to.
@@ -30,8 +34,8 @@ pub struct Loaded {
     pub findings: Vec<Finding>,
     /// Where each value lies.
     pub places: Places,
-    /// Every file that it refers to, with what was in it.
-    pub files: Vec<(PathBuf, Option<Vec<u8>>)>,
+    /// Every file that it refers to, and by what its content is known again.
+    pub files: Vec<(PathBuf, Option<Print>)>,
     /// Routes of which nothing is said.
     pub empty_routes: HashSet<String>,
     /// Whether keys stand in the file itself.
@@ -40,7 +44,7 @@ pub struct Loaded {
 
 /// Where the values of a text lie.
 pub struct Places {
-    text: String,
+    text: Zeroizing<String>,
     map: Map,
 }
 
@@ -59,8 +63,9 @@ impl Places {
 /// It is no JSON: nothing can be said of its fields.
 pub fn load(text: &[u8], around: Surroundings<'_>) -> Result<Loaded, Vec<Finding>> {
     let text = std::str::from_utf8(text).map_err(|_| vec![at(None, Problem::Syntax("not UTF-8".to_owned()))])?;
-    let json =
-        jsonc::to_json(text).map_err(|offset| vec![at(Some(Position::of(text, offset)), Problem::UnclosedComment)])?;
+    let json = jsonc::to_json(text)
+        .map(Zeroizing::new)
+        .map_err(|offset| vec![at(Some(Position::of(text, offset)), Problem::UnclosedComment)])?;
     let mut value: Value = serde_json::from_str(&json).map_err(|error| vec![syntax(text, &error)])?;
     let map = Map::of(&json);
     let empty_routes = empty_routes(&value);
@@ -78,7 +83,7 @@ pub fn load(text: &[u8], around: Surroundings<'_>) -> Result<Loaded, Vec<Finding
     });
     faults.extend(verify(&schema(), &mut value));
 
-    let places = Places { text: text.to_owned(), map };
+    let places = Places { text: Zeroizing::new(text.to_owned()), map };
     let mut findings: Vec<Finding> = faults
         .into_iter()
         .map(|(severity, path, problem)| {
@@ -118,7 +123,7 @@ fn syntax(text: &str, error: &serde_json::Error) -> Finding {
 fn expand(value: &mut Value, path: &Path, replace: &mut dyn FnMut(&Path, &str) -> Option<String>) -> bool {
     match value {
         Value::String(text) => match replace(path, text) {
-            Some(expanded) => *text = expanded,
+            Some(expanded) => std::mem::replace(text, expanded).zeroize(),
             None => return false,
         },
         Value::Object(members) => {
@@ -162,10 +167,16 @@ fn unused_host(value: &Value) -> Option<Path> {
 }
 
 fn has_literal_keys(value: &Value) -> bool {
+    let urls = routes(value).flat_map(|(_, route)| [&route["target_url"], &route["proxy"]]);
+    let mut urls = urls.chain([&value["global_proxy"]]).filter_map(Value::as_str);
+    // What would be masked is a login, or a key in the query.
+    if urls.any(|url| !url.contains("${") && matches!(mask_target(url.trim().as_bytes()), Cow::Owned(_))) {
+        return true;
+    }
     let headers = routes(value).flat_map(|(_, route)| route["custom_headers"].as_object().into_iter().flatten());
     headers.into_iter().any(|(name, value)| {
         let is_literal = value.as_str().is_some_and(|value| !value.is_empty() && !value.contains("${"));
-        is_literal && crate::secret::is_sensitive(name.as_bytes())
+        is_literal && is_sensitive(name.as_bytes())
     })
 }
 
@@ -253,5 +264,16 @@ mod tests {
         let loaded =
             load(br#"{"routes": {"b": {"custom_headers": {"Authorization": "Bearer x"}}}}"#, around()).expect("JSON");
         assert!(loaded.has_literal_keys);
+        for (field, has) in [
+            ("\"target_url\": \"http://u:p@h\"", true),
+            ("\"target_url\": \"http://h/?key=x\"", true),
+            ("\"proxy\": \"socks5://u:p@h\"", true),
+            ("\"proxy\": \"http://u:${KEY}@h\"", false),
+            ("\"target_url\": \"http://h/x?v=1\"", false),
+        ] {
+            let text = format!("{{\"routes\": {{\"a\": {{{field}}}}}}}");
+            assert_eq!(load(text.as_bytes(), around()).expect("JSON").has_literal_keys, has, "{field}");
+        }
+        assert!(load(br#"{"global_proxy": "http://u:p@h"}"#, around()).expect("JSON").has_literal_keys);
     }
 }

@@ -4,12 +4,14 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
+use zeroize::Zeroizing;
 
 use crate::secret::{MASK, Secret};
 
@@ -36,6 +38,9 @@ pub struct HeaderValue(pub Option<Secret>);
 /// The path of a PEM file, or what stands in one: that may be a key, so it is never shown.
 #[derive(Debug, Clone)]
 pub struct Pem(Secret);
+
+/// A text in which a login or a key may stand. It is not printed, and overwritten when it goes.
+pub struct Hidden(Zeroizing<String>);
 
 /// Several texts: a list of them, or one with commas between them.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -121,6 +126,26 @@ impl Size {
         let number = number.trim();
         let is_digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
         number.parse::<u64>().ok().filter(|_| is_digits)?.checked_mul(factor).map(Self)
+    }
+}
+
+impl Deref for Hidden {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
+    }
+}
+
+impl<'de> Deserialize<'de> for Hidden {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(text.into()))
     }
 }
 

@@ -13,7 +13,8 @@ pub struct Fixed {
     origin: Origin,
     host: Arc<[u8]>,
     prefix: Box<[u8]>,
-    query: Option<Box<[u8]>>,
+    /// A key may stand in it.
+    query: Option<Secret>,
 }
 
 /// Where one request goes.
@@ -67,7 +68,7 @@ impl Fixed {
             origin,
             host: host_and_port.as_bytes().into(),
             prefix: escape(path.trim_end_matches('/')),
-            query: query.map(escape),
+            query: query.map(|query| Secret::new(escape(query))),
         };
         Ok((fixed, userinfo))
     }
@@ -99,7 +100,7 @@ impl Fixed {
             }
             (Some(own), query) => {
                 target.push(b'?');
-                target.extend_from_slice(own);
+                target.extend_from_slice(own.expose());
                 if let Some(query) = query.filter(|query| !query.is_empty()) {
                     target.push(b'&');
                     target.extend_from_slice(query);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
+use zeroize::Zeroizing;
 
 use crate::origin::{BadAuthority, Host};
 use crate::secret::{MASK, Secret, basic};
@@ -93,7 +94,7 @@ impl Proxy {
         let login = userinfo.map(|userinfo| Login::parse(userinfo, scheme)).transpose()?;
         let authorization = userinfo.filter(|_| scheme.is_http()).map(|userinfo| {
             let colon = if userinfo.contains(':') { "" } else { ":" };
-            basic(&format!("{userinfo}{colon}"))
+            basic(&Zeroizing::new([userinfo, colon].concat()))
         });
         let mask = if login.is_some() { format!("{MASK}@") } else { String::new() };
         let shown = format!("{}://{mask}{host}:{port}", scheme.name()).into();
@@ -166,7 +167,12 @@ impl Login {
         if userinfo.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
             return Err(BadProxy::Authority(BadAuthority::BadUserinfo));
         }
-        let decode = |text| Secret::new(percent_decode_str(text).collect::<Vec<u8>>());
+        let decode = |text: &str| {
+            // With room for all of it: what grows leaves copies behind.
+            let mut decoded = Vec::with_capacity(text.len());
+            decoded.extend(percent_decode_str(text));
+            Secret::new(decoded)
+        };
         let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
         let login = Self { user: decode(user), password: decode(password) };
         let (user, password) = (login.user.expose(), login.password.expose());

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 use super::Compiler;
 use crate::config::raw;
 use crate::config::snapshot::Target;
@@ -19,7 +21,7 @@ impl Compiler<'_> {
         way_out: &WayOut,
         tls: Option<&Arc<Tls>>,
         path: &Path,
-    ) -> (Target, Option<String>) {
+    ) -> (Target, Option<Zeroizing<String>>) {
         let guard = self.guard(raw, path);
         if raw.universal_proxy {
             return (Target::Universal(Arc::new(guard)), None);
@@ -29,7 +31,7 @@ impl Compiler<'_> {
         };
         match Fixed::parse(url) {
             Ok((url, userinfo)) => {
-                let userinfo = userinfo.map(str::to_owned);
+                let userinfo = userinfo.map(|userinfo| Zeroizing::new(userinfo.to_owned()));
                 let origin = url.origin().clone();
                 let name = origin.to_string().into();
                 let target = match way_out.take(&origin) {

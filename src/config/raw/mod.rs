@@ -11,7 +11,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::scalar::{HeaderValue, IgnoredText, Language, LogFormat, Pem, Port, Texts, Time, in_order};
+use super::scalar::{HeaderValue, Hidden, IgnoredText, Language, LogFormat, Pem, Port, Texts, Time, in_order};
 pub use limits::{Limits, RouteLimits, RouteTimeouts, Timeouts};
 
 /// The configuration of Aqueduct: JSON with comments and trailing commas. Every field is optional.
@@ -40,7 +40,8 @@ pub struct File {
     /// 所有未单独配置的路由使用的转发代理: `http://`、`https://`、`socks5://`（本地解析域名）、`socks5h://`（由代理解析域名）、
     /// `socks4://` 或 `socks4a://`，可带 `user:pass@`。`""` 表示不使用代理；`null` 时由环境变量决定
     /// (`HTTP_PROXY`、`HTTPS_PROXY`、`ALL_PROXY`、`NO_PROXY`)。
-    pub global_proxy: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub global_proxy: Option<Hidden>,
     /// Targets that are reached directly, as a list or as one text with commas: names (`example.com` with all below it),
     /// addresses, networks (`10.0.0.0/8`), each with a port if wanted (`example.com:8443`), or `*`. A route's own `proxy`
     /// is used all the same.
@@ -188,7 +189,8 @@ pub struct Route {
     /// The base URL to which the rest of the path is added. It may have a path and a query.
     ///
     /// 目标基础 URL，请求路径的其余部分附加其后；可带路径和查询参数。
-    pub target_url: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub target_url: Option<Hidden>,
     /// Whether the rest of the path is itself the target: `/key/https://host/path`.
     ///
     /// 万能代理模式: 路径的其余部分就是目标，即 `/key/https://host/path`。
@@ -213,7 +215,8 @@ pub struct Route {
     /// environment says.
     ///
     /// 此路由的转发代理，写法同 `global_proxy`。`null` 沿用它；`""` 表示直连，即使环境变量指定了代理。
-    pub proxy: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub proxy: Option<Hidden>,
     /// Who comes first on this route where both have a header. `null`: as in the global setting.
     ///
     /// 此路由的 Header 策略。`null` 沿用全局设置。
