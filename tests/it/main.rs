@@ -41,6 +41,7 @@ mod tls;
 mod tls_in;
 mod tunnels;
 mod universal_guard;
+mod universal_guard_names;
 mod universal_guard_reach;
 mod upgrades;
 mod uploads;

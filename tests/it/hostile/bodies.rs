@@ -11,7 +11,7 @@ fn chunked(body: &str) -> String {
     post("Transfer-Encoding: chunked\r\n", body)
 }
 
-fn table() -> Vec<Row> {
+pub(super) fn table() -> Vec<Row> {
     let mut table: Vec<Row> = [
         ("no size", "\r\nhello\r\n0\r\n\r\n"),
         ("a size of letters", "g\r\nhello\r\n0\r\n\r\n"),

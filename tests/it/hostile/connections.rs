@@ -7,7 +7,7 @@ fn fields_of_a_connection_stay_behind_and_take_nothing_along() {
     run(&table());
 }
 
-fn table() -> Vec<Row> {
+pub(super) fn table() -> Vec<Row> {
     let mut table = Vec::new();
     for (name, fields) in [
         ("Authorization", "Connection: Authorization\r\nAuthorization: Bearer theirs\r\n"),

@@ -12,7 +12,7 @@ fn there_is_one_good_host() {
     run(&hosts());
 }
 
-fn table() -> Vec<Row> {
+pub(super) fn table() -> Vec<Row> {
     let mut table: Vec<Row> = [
         ("no colon", "X\r\n"),
         ("no name", ": x\r\n"),

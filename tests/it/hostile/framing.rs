@@ -9,7 +9,7 @@ fn requests_have_one_framing() {
 
 const CHUNKS: &str = "5\r\nhello\r\n0\r\n\r\n";
 
-fn table() -> Vec<Row> {
+pub(super) fn table() -> Vec<Row> {
     let mut table = Vec::new();
     for (what, value) in [
         ("a sign", "+5"),

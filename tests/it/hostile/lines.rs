@@ -11,7 +11,7 @@ fn line(line: &str) -> String {
     format!("{line}\r\nHost: p\r\n\r\n")
 }
 
-fn table() -> Vec<Row> {
+pub(super) fn table() -> Vec<Row> {
     let mut table: Vec<Row> = [
         ("a method alone", "GET"),
         ("a method and a space", "GET "),

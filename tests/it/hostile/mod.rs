@@ -7,6 +7,7 @@
 mod answers;
 mod bodies;
 mod connections;
+mod doors;
 mod fields;
 mod framing;
 mod limits;
@@ -15,9 +16,9 @@ mod paths;
 mod pipelines;
 mod universal;
 
-use std::io::Write;
+use std::io::{Read, Write};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Client, Proxy, Received, Witness, strict};
 
@@ -99,7 +100,7 @@ impl Row {
     }
 
     /// Sends it, and looks at the answers.
-    fn play(&self, client: &mut Client, bytes: &[u8], piece: usize) -> Result<(), String> {
+    fn play<S: Read + Write>(&self, client: &mut Client<S>, bytes: &[u8], piece: usize) -> Result<(), String> {
         for piece in bytes.chunks(piece) {
             // Who has heard a refusal may not be heard any more.
             if client.stream_mut().write_all(piece).is_err() {
@@ -148,7 +149,7 @@ impl Row {
 /// An answer of our own says in JSON what is wrong.
 fn check_answer(answer: &Received) -> Result<(), String> {
     let Some(code) = answer.field("x-aqueduct-error") else { return Ok(()) };
-    let json: serde_json::Value = serde_json::from_slice(&answer.body).map_err(|error| error.to_string())?;
+    let json: Value = serde_json::from_slice(&answer.body).map_err(|error| error.to_string())?;
     if json["code"] == code && json["error"].is_string() { Ok(()) } else { Err(format!("a strange answer: {json}")) }
 }
 
@@ -164,10 +165,17 @@ fn post(fields: &str, body: &str) -> String {
 /// A proxy with a route `a` that has a key, `deep` that has a base and a query, `flat` that takes no upgrades, and `u`
 /// that is universal.
 fn proxy(upstream: &Witness) -> Proxy {
+    proxy_in(upstream, json!({}))
+}
+
+/// The same, with more to be said of how clients come in.
+fn proxy_in(upstream: &Witness, mut server: Value) -> Proxy {
+    server["log_requests"] = json!(false);
+    server["base_path"] = json!("/base");
     let url = upstream.url();
     let keyed = json!({"Authorization": "Bearer of-the-route", "X-Route": "a"});
     Proxy::start(&json!({
-        "server": {"log_requests": false, "base_path": "/base"},
+        "server": server,
         "force_header_overwrite": true,
         "routes": {
             "a": {"target_url": url, "custom_headers": keyed},

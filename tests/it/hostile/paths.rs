@@ -7,7 +7,7 @@ fn paths_stay_where_they_are_told_to() {
     run(&table());
 }
 
-fn table() -> Vec<Row> {
+pub(super) fn table() -> Vec<Row> {
     let mut table: Vec<Row> = [
         "/..",
         "/.",

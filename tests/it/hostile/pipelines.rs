@@ -12,7 +12,7 @@ fn nothing_goes_on_behind_an_upgrade_but_requests() {
     run(&upgrades());
 }
 
-fn table() -> Vec<Row> {
+pub(super) fn table() -> Vec<Row> {
     let good = get("/a/1", "");
     let second = get("/a/2", "");
     let hello = post("Content-Length: 5\r\n", "hello");

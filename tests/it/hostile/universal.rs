@@ -7,7 +7,7 @@ fn universal_targets_lead_where_they_say_or_nowhere() {
     run(&table());
 }
 
-fn table() -> Vec<Row> {
+pub(super) fn table() -> Vec<Row> {
     let mut table: Vec<Row> = [
         "",
         "/",
