@@ -108,7 +108,7 @@ fn blocks(text: &str, kind: &str) -> Vec<String> {
 fn documents() -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> =
         std::fs::read_dir(root().join("docs")).expect("docs").map(|entry| entry.expect("an entry").path()).collect();
-    files.extend(["README.md", "README.zh-CN.md"].map(|name| root().join(name)));
+    files.extend(["README.md", "README.zh-CN.md", "SECURITY.md", "SECURITY.zh-CN.md"].map(|name| root().join(name)));
     files.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
     files.sort();
     files
@@ -157,9 +157,11 @@ fn links_between_documents_lead_somewhere() {
 
 #[test]
 fn the_two_manuals_say_the_same() {
-    for (english, chinese) in
-        [("README.md", "README.zh-CN.md"), ("docs/configuration.md", "docs/configuration.zh-CN.md")]
-    {
+    for (english, chinese) in [
+        ("README.md", "README.zh-CN.md"),
+        ("SECURITY.md", "SECURITY.zh-CN.md"),
+        ("docs/configuration.md", "docs/configuration.zh-CN.md"),
+    ] {
         let (english, chinese) = (read(english), read(chinese));
         let shape = |text: &str| {
             let headings = text
