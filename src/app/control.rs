@@ -267,3 +267,24 @@ pub(super) enum Asked {
     Reload,
     Replacement,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Output;
+
+    #[test]
+    fn a_bug_is_told_by_its_place_and_not_by_its_message() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let err = Box::new(file.reopen().expect("a file"));
+        let log = Log::start(Output { out: Box::new(io::sink()), err }, Lang::En).expect("a thread");
+        let usual = std::panic::take_hook();
+        report_panics(&log, Lang::En);
+        let bug = std::thread::spawn(|| panic!("the key is {}", "sk-1")).join();
+        std::panic::set_hook(usual);
+        assert!(bug.is_err());
+        log.finish(Duration::from_secs(20));
+        let told = std::fs::read_to_string(file.path()).expect("text");
+        assert!(told.contains("control.rs:") && !told.contains("sk-1") && !told.contains("the key"), "{told}");
+    }
+}
