@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Client, PATIENCE, Proxy, Upstream, aqueduct, eventually, free_port, write_private};
+use crate::support::{Client, PATIENCE, Proxy, Upstream, aqueduct, eventually, free_port, has_ended, write_private};
 
 const GET: &str = "GET /a/x HTTP/1.1\r\nHost: p\r\n\r\n";
 
@@ -101,8 +101,15 @@ fn ports_and_local_sockets_find_their_doors_and_the_rest_is_opened() {
     proxy.says(&format!("Listening on: {unix} (opened by the service manager)\n"));
     assert_eq!(Client::local(&path).ask(GET).text(), "ok");
     assert_eq!(Client::connect(own).ask(GET).text(), "ok");
+
+    // A process that takes over knows as well who opened which.
+    proxy.replace();
+    eventually("it says so", || proxy.out().matches("(opened by the service manager)").count() == 4);
+    assert_eq!(Client::local(&path).ask(GET).text(), "ok");
+    assert_eq!(Client::connect(given).ask(GET).text(), "ok");
+    assert_eq!(Client::connect(own).ask(GET).text(), "ok");
     proxy.signal("TERM");
-    assert_eq!(proxy.ended().code(), Some(0));
+    eventually("it ends", || has_ended(proxy.pid()));
     assert!(path.exists(), "who made the file takes it away");
 }
 

@@ -15,6 +15,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::support::http2::{Http2Client, get, hear, hears, run};
 use crate::support::{Authority, Client, PATIENCE, Proxy, Upstream, eventually, free_port, has_ended, write_private};
 
 const GET: &str = "GET /a/x HTTP/1.1\r\nHost: p\r\n\r\n";
@@ -333,6 +334,39 @@ fn a_door_with_tls_goes_on() {
     proxy.replace();
     assert_eq!(kept.ask(GET).field("connection"), Some("close"));
     assert_eq!(authority.client(proxy.address()).ask(GET).text(), "ok");
+}
+
+#[test]
+fn a_connection_of_http2_is_told_and_its_streams_finish() {
+    let (upstream, go) = upstream();
+    let mut proxy = Proxy::start(&config(&upstream, &json!({})));
+    run(async {
+        let mut client = Http2Client::connect(proxy.address()).await;
+        let (stream, _) = client.begin(get("/a/stream"), true).await;
+        let mut stream = stream.await.expect("an answer");
+        hears(stream.body_mut(), "data: 1").await;
+        let old = proxy.pid();
+        proxy.replace();
+        // Whatever was asked before the client could know of the end is answered or was not looked at.
+        let mut requests = client.requests().clone();
+        while let Ok(ready) = requests.ready().await {
+            requests = ready;
+            let Ok((answer, _)) = requests.send_request(get("/a/x"), true) else { break };
+            match answer.await {
+                Ok(answer) => assert_eq!(hear(answer).await.body, b"ok"),
+                Err(error) => {
+                    assert!(error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM), "{error}");
+                    break;
+                }
+            }
+        }
+        assert_eq!(Http2Client::connect(proxy.address()).await.get("/a/x").await.body, b"ok");
+        assert!(!has_ended(old));
+        go.send(()).expect("the upstream waits");
+        hears(stream.body_mut(), "data: 2").await;
+        assert_eq!(hear(stream).await.cut, None);
+        eventually("nothing keeps it", || has_ended(old));
+    });
 }
 
 /// A manager of services that only listens.
