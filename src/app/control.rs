@@ -130,8 +130,8 @@ async fn end(app: &mut App, next: Next, signals: &mut Signals, live: &Live, log:
         }
         // The manager of services hears from the other process now.
         Next::GiveWay { to } => {
-            log.notice(snapshot.lang, &Replacement::Done { by: to, connections });
             app.give_way();
+            log.notice(snapshot.lang, &Replacement::Done { by: to, connections });
             (Ended::Replaced, false)
         }
     };
