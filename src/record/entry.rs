@@ -73,6 +73,28 @@ impl Entry {
     }
 }
 
+impl Entry {
+    /// How much it holds of what others have said, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        self.method.as_ref().map_or(0, |method| method.len()) + self.target.as_ref().map_or(0, |target| target.len())
+    }
+}
+
+impl Sent {
+    /// How much it holds of what others have said, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        let stripped = self.stripped.as_ref().map_or(0, |(base, rest)| base.len() + rest.len());
+        self.method.len() + self.target.len() + stripped + self.forwarded.as_ref().map_or(0, Forwarded::weight)
+    }
+}
+
+impl Forwarded {
+    fn weight(&self) -> usize {
+        let header = |(change, name): &(Change, Box<[u8]>)| size_of_val(change) + size_of_val(name) + name.len();
+        self.base.len() + self.target.len() + self.headers.iter().map(header).sum::<usize>()
+    }
+}
+
 /// The short name of an exchange, by which its lines are told from those of others: seven letters and digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Id(u64);

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,10 +17,13 @@ use crate::error::{Kind, Step};
 use crate::peer::Peer;
 use crate::text::{Lang, Say, Speak, Unmet, spoken};
 
-/// How many lines may wait to be written.
+/// How many lines may wait to be written, and how much of what clients and upstreams have said may wait in them, in bytes:
+/// a target may be as long as a head.
 const QUEUE: usize = 8192;
-/// How many lines are written at once.
+const QUEUE_BYTES: usize = 8 << 20;
+/// How many lines are written at once, and how much text, in bytes.
 const BATCH: usize = 512;
+const BATCH_BYTES: usize = 512 << 10;
 /// How long the writer rests after a batch, so that under load it is woken for many lines and not for each.
 const REST: Duration = Duration::from_millis(3);
 
@@ -33,7 +36,14 @@ const WHOLE: usize = 4096;
 pub struct Log {
     queue: SyncSender<Line>,
     is_shared: Arc<AtomicBool>,
-    dropped: Arc<AtomicU64>,
+    queued: Arc<Queued>,
+}
+
+/// What is known of the queue on both sides.
+#[derive(Default)]
+struct Queued {
+    bytes: AtomicUsize,
+    dropped: AtomicU64,
 }
 
 /// What is written. Everything is formatted by the writer.
@@ -131,19 +141,19 @@ impl Log {
     /// No thread can be had.
     pub fn start(output: Output, lang: Lang) -> io::Result<Self> {
         let (queue, lines) = sync_channel(QUEUE);
-        let dropped = Arc::new(AtomicU64::new(0));
+        let queued = Arc::new(Queued::default());
         let is_shared = Arc::new(AtomicBool::new(false));
         let mut writer = Writer {
             out: Sink::to(output.out),
             err: Sink::to(output.err),
             is_shared: Arc::clone(&is_shared),
-            dropped: Arc::clone(&dropped),
+            queued: Arc::clone(&queued),
             loss: Seldom::default(),
             unmet: Seldom::default(),
             lang,
         };
         thread::Builder::new().name("log".to_owned()).spawn(move || writer.run(&lines))?;
-        Ok(Self { queue, is_shared, dropped })
+        Ok(Self { queue, is_shared, queued })
     }
 
     /// Says that another process writes to the same output from now on: lines must not run into its lines.
@@ -153,8 +163,13 @@ impl Log {
 
     /// Puts a line into the queue, or drops it if there is no room. Never waits.
     pub fn write(&self, line: Line) {
-        if self.queue.try_send(line).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        let weight = line.weight();
+        let before = self.queued.bytes.fetch_add(weight, Ordering::Relaxed);
+        // A single line always has room, however long it is.
+        let has_room = before == 0 || before + weight <= QUEUE_BYTES;
+        if !has_room || self.queue.try_send(line).is_err() {
+            self.queued.bytes.fetch_sub(weight, Ordering::Relaxed);
+            self.queued.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -184,11 +199,24 @@ impl Log {
     }
 }
 
+impl Line {
+    /// How much it holds of what others have said, in bytes.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Sent { sent, .. } => sent.weight(),
+            Self::Ended { entry } => entry.weight(),
+            Self::Failed { detail, .. } => detail.as_ref().map_or(0, |detail| detail.len()),
+            Self::Notice(text) | Self::Alarm(text) => text.len(),
+            Self::Answered { .. } | Self::Broken { .. } | Self::Unmet { .. } | Self::Last(_) => 0,
+        }
+    }
+}
+
 struct Writer {
     out: Sink,
     err: Sink,
     is_shared: Arc<AtomicBool>,
-    dropped: Arc<AtomicU64>,
+    queued: Arc<Queued>,
     /// Of losses to an output that takes nothing.
     loss: Seldom,
     unmet: Seldom,
@@ -200,6 +228,9 @@ impl Writer {
         while let Ok(first) = lines.recv() {
             let mut last = self.format(first);
             for _ in 1..BATCH {
+                if self.out.text.len().max(self.err.text.len()) >= BATCH_BYTES {
+                    break;
+                }
                 match lines.try_recv() {
                     Ok(line) => last = last.or(self.format(line)),
                     Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
@@ -216,6 +247,7 @@ impl Writer {
     }
 
     fn format(&mut self, line: Line) -> Option<SyncSender<()>> {
+        self.queued.bytes.fetch_sub(line.weight(), Ordering::Relaxed);
         match line {
             Line::Sent { sent, id, lang } => pretty::sent(&sent, id, lang, &mut self.out.text),
             Line::Answered { status, route, took, id, lang } => {
@@ -244,9 +276,9 @@ impl Writer {
 
     /// Says how many lines are missing: where an output takes nothing, once in a while.
     fn tell_loss(&mut self) {
-        let missing = self.dropped.load(Ordering::Relaxed);
+        let missing = self.queued.dropped.load(Ordering::Relaxed);
         if missing > 0 && (!self.out.is_stuck() || self.loss.turn(Instant::now()).is_some()) {
-            self.dropped.fetch_sub(missing, Ordering::Relaxed);
+            self.queued.dropped.fetch_sub(missing, Ordering::Relaxed);
             push(&mut self.err, &Say::LinesDropped(missing).in_lang(self.lang));
         }
     }
@@ -255,7 +287,7 @@ impl Writer {
     fn flush(&mut self) {
         let at_once = if self.is_shared.load(Ordering::Relaxed) { WHOLE } else { usize::MAX };
         let lost = self.out.flush(at_once);
-        self.dropped.fetch_add(u64::try_from(lost).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.queued.dropped.fetch_add(u64::try_from(lost).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.tell_loss();
         // What this one does not take nobody is there to be told of.
         self.err.flush(at_once);
@@ -335,5 +367,24 @@ mod tests {
         while !err.0.lock().expect("not poisoned").starts_with("⚠️  5 log lines were dropped".as_bytes()) {
             thread::yield_now();
         }
+    }
+
+    #[test]
+    fn what_waits_is_bounded_in_bytes_too() {
+        let ((started, has_started), (go, wait)) = (channel(), channel());
+        let err = Shared::default();
+        let output = Output { out: Box::new(Stuck { started, go: wait }), err: Box::new(err.clone()) };
+        let log = Log::start(output, Lang::En).expect("a thread");
+        log.write(Line::Notice("first".into()));
+        has_started.recv().expect("the writer writes");
+        let long = "x".repeat(QUEUE_BYTES / 10);
+        for _ in 0..15 {
+            log.write(Line::Notice(long.clone()));
+        }
+        assert!(log.queued.bytes.load(Ordering::Relaxed) <= QUEUE_BYTES);
+        drop(go);
+        log.finish(Duration::from_secs(10));
+        assert!(err.0.lock().expect("not poisoned").starts_with("⚠️  5 log lines were dropped".as_bytes()));
+        assert_eq!(log.queued.bytes.load(Ordering::Relaxed), 0);
     }
 }

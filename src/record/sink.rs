@@ -2,6 +2,9 @@
 
 use std::io::{self, Write};
 
+/// How much storage for text is kept, in bytes. Lines may be long, but seldom are.
+const KEPT: usize = 512 << 10;
+
 /// An output, and what is to be written there.
 pub(super) struct Sink {
     to: Box<dyn Write + Send>,
@@ -46,6 +49,7 @@ impl Sink {
         self.is_stuck = !left.is_empty();
         let lost = memchr::memchr_iter(b'\n', left).count();
         self.text.clear();
+        self.text.shrink_to(KEPT);
         lost
     }
 }
