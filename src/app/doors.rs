@@ -7,11 +7,14 @@ use std::path::Path;
 use tokio::sync::mpsc;
 
 use super::StartError;
-use crate::accept::{self, At, BindError, Given, Handed, Inherited, Listener, Opener, Place, SocketFile};
+use crate::accept::{self, At, BindError, Given, Handed, Inherited, Listener, Opener, Place, Seat, SocketFile};
 use crate::os;
 
 /// How many connections may be on their way to a worker.
 const ON_THE_WAY: usize = 256;
+
+/// A connection on its way, which has its place already: what waits there is not more than there is room for.
+pub(super) type Led = (Handed, Seat);
 
 /// How connections come to a worker, and how they go on from it.
 #[derive(Default)]
@@ -21,9 +24,9 @@ pub(super) struct Doors {
     /// Listeners for all workers. Connections that come in here are shared out in turn.
     pub(super) shared: Vec<Listener>,
     /// Where connections come from another worker.
-    pub(super) handed: Option<mpsc::Receiver<Handed>>,
+    pub(super) handed: Option<mpsc::Receiver<Led>>,
     /// Where connections go to the others.
-    pub(super) hand_on: Vec<mpsc::Sender<Handed>>,
+    pub(super) hand_on: Vec<mpsc::Sender<Led>>,
 }
 
 /// A place at which the program listens.

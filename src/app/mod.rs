@@ -9,6 +9,7 @@ mod heritage;
 #[cfg(unix)]
 mod predecessor;
 mod pulse;
+mod room;
 mod service;
 mod succession;
 #[cfg(unix)]
@@ -36,14 +37,8 @@ use doors::Opened;
 pub use doors::Site;
 pub use heritage::Heritage;
 use pulse::Pulse;
+use room::Room;
 use worker::Setting;
-
-/// How many open files are kept for what is neither a client nor its upstream.
-const FILES_RESERVED: usize = 64;
-/// A client and its upstream.
-const FILES_PER_CLIENT: usize = 2;
-/// How many clients at once are told that there is no room, if there are files enough for that.
-const MAX_TURNED_AWAY: usize = 256;
 
 /// A proxy at work.
 pub struct App {
@@ -112,16 +107,14 @@ impl App {
     pub fn start(live: &Arc<Live>, log: &Log, heritage: Heritage) -> Result<Self, StartError> {
         let Heritage { mut inherited, predecessor } = heritage;
         let snapshot = Arc::clone(&live.current());
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        let workers = snapshot.listen.workers.unwrap_or(cores).max(1);
         let places = &snapshot.listen.places;
-        let opened = doors::open(places, workers, &mut inherited)?;
+        let opened = doors::open(places, workers(&snapshot), &mut inherited)?;
         if let (None, Some(left)) = (&predecessor, inherited.left().first()) {
             // Clients could connect there, and would wait for ever.
             let places = places.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             return Err(StartError::UnnamedSocket { at: left.at.clone(), places });
         }
-        let mut app = Self::behind(opened, &Room::within_limits(&snapshot), live, log)?;
+        let mut app = Self::behind(opened, room(&snapshot), live, log)?;
         app.heritage = Heritage { inherited, predecessor };
         if app.heritage.predecessor.is_none() {
             app.open().into_iter().next().map_or(Ok(()), |error| Err(StartError::Bind(error)))?;
@@ -147,11 +140,11 @@ impl App {
     }
 
     /// Starts the workers behind their doors.
-    fn behind(opened: Opened, room: &Room, live: &Arc<Live>, log: &Log) -> Result<Self, StartError> {
+    fn behind(opened: Opened, room: Room, live: &Arc<Live>, log: &Log) -> Result<Self, StartError> {
         let Opened { sites, doors } = opened;
         let (phase, _) = watch::channel(Phase::Waiting);
-        let (gate, turned_away) = (Gate::to(room.connections), Gate::to(room.turned_away));
-        let max_connections = room.connections;
+        let (gate, turned_away) = (Gate::to(room.clients), Gate::to(room.turned_away));
+        let max_connections = live.current().max_connections.min(room.clients);
         let own = Own::new(&sites.iter().filter_map(Site::address).collect::<Vec<_>>());
         let pulse = Pulse::default();
         let heritage = Heritage::default();
@@ -165,6 +158,7 @@ impl App {
                 own: own.clone(),
                 gate: app.gate.clone(),
                 turned_away: turned_away.clone(),
+                room,
                 phase: app.phase.subscribe(),
                 asked: app.pulse.of_another(),
             };
@@ -234,29 +228,20 @@ impl App {
     }
 }
 
-/// For how many clients there is room.
-struct Room {
-    connections: usize,
-    /// Those who are told that there is none for them.
-    turned_away: usize,
+/// How many clients may be connected with this configuration, if it is started from here. The limit on open files may be
+/// another one elsewhere.
+#[must_use]
+pub fn max_connections(snapshot: &Snapshot) -> usize {
+    snapshot.max_connections.min(room(snapshot).clients)
 }
 
-impl Room {
-    /// As much as is wanted, and as the system's limit on open files allows.
-    fn within_limits(snapshot: &Snapshot) -> Self {
-        let wanted = snapshot.max_connections;
-        let Some(files) = os::raise_file_limit() else {
-            return Self { connections: wanted, turned_away: MAX_TURNED_AWAY };
-        };
-        Self::with_files(wanted, usize::try_from(files).unwrap_or(usize::MAX))
-    }
+fn room(snapshot: &Snapshot) -> Room {
+    Room::within(os::raise_file_limit(), workers(snapshot), snapshot.listen.places.len())
+}
 
-    fn with_files(wanted: usize, files: usize) -> Self {
-        let connections = wanted.min(files.saturating_sub(FILES_RESERVED) / FILES_PER_CLIENT).max(1);
-        // Whoever is told that there is no room must not take the upstreams of those who are inside.
-        let left = files.saturating_sub(connections.saturating_mul(FILES_PER_CLIENT) + FILES_RESERVED / 2);
-        Self { connections, turned_away: left.min(MAX_TURNED_AWAY) }
-    }
+fn workers(snapshot: &Snapshot) -> usize {
+    let cores = || thread::available_parallelism().map_or(1, usize::from);
+    snapshot.listen.workers.unwrap_or_else(cores).max(1)
 }
 
 #[cfg(test)]
@@ -277,22 +262,9 @@ mod tests {
         let live = Arc::new(Live::start(source).expect("good").0);
         let log = Log::start(Output::console(), Lang::En).expect("a thread");
         let opened = Opened { sites: Vec::new(), doors: Vec::new() };
-        let app = App::behind(opened, &Room::with_files(100, 1000), &live, &log).expect("starts");
+        let app = App::behind(opened, Room::within(None, 3, 1), &live, &log).expect("starts");
         // As if every worker had met a bug.
         assert_eq!(run(app, &live, &log, |_| {}).expect("a runtime"), Ended::Lost);
-    }
-
-    #[test]
-    fn those_who_are_turned_away_take_nothing_from_those_inside() {
-        let room = |wanted, files| {
-            let Room { connections, turned_away } = Room::with_files(wanted, files);
-            assert!(connections * FILES_PER_CLIENT + turned_away < files.max(3), "{files}");
-            (connections, turned_away)
-        };
-        assert_eq!(room(10_000, 1 << 20), (10_000, MAX_TURNED_AWAY));
-        assert_eq!(room(10_000, 1024), (480, 32));
-        assert_eq!(room(400, 1024), (400, 192));
-        assert_eq!(room(10_000, 0), (1, 0));
     }
 
     #[test]
@@ -304,7 +276,7 @@ mod tests {
         listeners[0].listen().expect("listens");
         let doors = doors::share((0..3).map(|_| Vec::new()).collect(), listeners);
         let opened = Opened { sites: Vec::new(), doors };
-        let mut app = App::behind(opened, &Room::with_files(100, 1000), &live, &log).expect("starts");
+        let mut app = App::behind(opened, Room::within(None, 3, 1), &live, &log).expect("starts");
         assert!(app.open().is_empty());
         // Each worker has its turn twice, and all of them are open at once.
         let clients: Vec<_> = (0..6)

@@ -12,14 +12,15 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use super::doors::Doors;
+use super::doors::{Doors, Led};
 use super::pulse::Asked;
-use crate::accept::{Arrival, Door, Gate, Handed, Listener};
+use super::room::Room;
+use crate::accept::{Arrival, Door, Gate, Listener, Seat};
 use crate::config::Live;
 use crate::drain::Phase;
 use crate::proxy::{self, Worker};
 use crate::record::Log;
-use crate::upstream::{MAX_LOOKUPS, Own};
+use crate::upstream::Own;
 
 /// How long accepting rests when the system has no more sockets to give. To try again at once would burn the core
 /// that could finish what is open.
@@ -39,8 +40,9 @@ pub(super) struct Setting {
     /// Where the program listens.
     pub(super) own: Own,
     pub(super) gate: Gate,
-    /// For those who are told that there is no room. Beyond that they are shut out without a word.
+    /// To those who are told that there is no room. Beyond it they are shut out without a word.
     pub(super) turned_away: Gate,
+    pub(super) room: Room,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) asked: Asked,
 }
@@ -50,7 +52,7 @@ pub(super) fn run(setting: Setting, started: &SyncSender<io::Result<()>>) {
     let runtime = Builder::new_current_thread()
         .enable_all()
         // They are there only while names are asked for, and nothing else is done on them: each question has its own.
-        .max_blocking_threads(MAX_LOOKUPS)
+        .max_blocking_threads(setting.room.upstreams.threads())
         .build_local(LocalOptions::default());
     let (runtime, result) = match runtime {
         Ok(runtime) => (Some(runtime), Ok(())),
@@ -65,8 +67,8 @@ pub(super) fn run(setting: Setting, started: &SyncSender<io::Result<()>>) {
 }
 
 async fn work(setting: Setting) {
-    let Setting { number, doors, live, log, own, gate, turned_away, mut phase, asked } = setting;
-    let worker = Rc::new(Worker::new(number, live, log, own));
+    let Setting { number, doors, live, log, own, gate, turned_away, room, mut phase, asked } = setting;
+    let worker = Rc::new(Worker::new(number, live, log, own, room.upstreams));
     worker.drain().attend(asked.answer());
     // Who sends here lives longer than the workers.
     let _ = phase.wait_for(|phase| *phase > Phase::Waiting).await;
@@ -117,13 +119,23 @@ fn opened(listeners: Vec<Listener>) -> Vec<Door> {
 struct Entrance {
     own: Vec<Door>,
     shared: Vec<Door>,
-    handed: Option<mpsc::Receiver<Handed>>,
-    hand_on: Vec<mpsc::Sender<Handed>>,
+    handed: Option<mpsc::Receiver<Led>>,
+    hand_on: Vec<mpsc::Sender<Led>>,
     /// Which door is looked at first: at each of them somebody may always be waiting.
     first: usize,
     /// Whose turn it is with those from the shared doors: 0 is this worker itself.
     next: usize,
     host: Host,
+}
+
+/// A connection that has come in.
+enum Came {
+    /// For this worker.
+    Here(Arrival),
+    /// For any worker.
+    Anywhere(Arrival),
+    /// From another worker, with its place.
+    Led(Arrival, Seat),
 }
 
 /// Who receives them.
@@ -138,8 +150,9 @@ impl Entrance {
     async fn admit(&mut self) {
         loop {
             match poll_fn(|cx| self.poll_accept(cx)).await {
-                Ok((arrival, true)) => self.pass_on(arrival),
-                Ok((arrival, false)) => self.host.receive(arrival),
+                Ok(Came::Here(arrival)) => self.host.receive(arrival),
+                Ok(Came::Anywhere(arrival)) => self.pass_on(arrival),
+                Ok(Came::Led(arrival, seat)) => self.host.serve(arrival, seat),
                 Err(error) if is_about_one_client(&error) => {}
                 Err(_) => {
                     self.host.worker.upstreams().make_room();
@@ -156,26 +169,31 @@ impl Entrance {
             handed.close();
         }
         let mut cx = Context::from_waker(Waker::noop());
-        while let Poll::Ready(Ok((arrival, _))) = self.poll_accept(&mut cx) {
-            self.host.receive(arrival);
+        while let Poll::Ready(Ok(came)) = self.poll_accept(&mut cx) {
+            match came {
+                Came::Here(arrival) | Came::Anywhere(arrival) => self.host.receive(arrival),
+                Came::Led(arrival, seat) => self.host.serve(arrival, seat),
+            }
         }
     }
 
-    /// The next connection, and whether it is any worker's.
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Arrival, bool)>> {
+    /// The next connection.
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Came>> {
         let count = self.own.len() + self.shared.len();
         for place in (self.first..count).chain(0..self.first) {
-            let (door, is_shared) = match self.own.get(place) {
-                Some(door) => (door, false),
-                None => (&self.shared[place - self.own.len()], true),
+            let (door, came): (_, fn(Arrival) -> Came) = match self.own.get(place) {
+                Some(door) => (door, Came::Here),
+                None => (&self.shared[place - self.own.len()], Came::Anywhere),
             };
             if let Poll::Ready(result) = door.poll_accept(cx) {
                 self.first = (place + 1) % count;
-                return Poll::Ready(result.map(|arrival| (arrival, is_shared)));
+                return Poll::Ready(result.map(came));
             }
         }
         match self.handed.as_mut().map(|handed| handed.poll_recv(cx)) {
-            Some(Poll::Ready(Some(handed))) => Poll::Ready(handed.take().map(|arrival| (arrival, false))),
+            Some(Poll::Ready(Some((handed, seat)))) => {
+                Poll::Ready(handed.take().map(|arrival| Came::Led(arrival, seat)))
+            }
             _ => Poll::Pending,
         }
     }
@@ -187,22 +205,38 @@ impl Entrance {
         if turn == 0 {
             return self.host.receive(arrival);
         }
+        let Some(seat) = self.host.seat() else { return self.host.turn_away(arrival) };
         let Ok(handed) = arrival.hand_over() else { return };
-        if let Err(refused) = self.hand_on[turn - 1].try_send(handed)
-            && let Ok(arrival) = refused.into_inner().take()
-        {
-            // A worker that cannot keep up does not get more; this one does what it can.
-            self.host.receive(arrival);
+        if let Err(refused) = self.hand_on[turn - 1].try_send((handed, seat)) {
+            let (handed, seat) = refused.into_inner();
+            if let Ok(arrival) = handed.take() {
+                // A worker that cannot keep up does not get more; this one does what it can.
+                self.host.serve(arrival, seat);
+            }
         }
     }
 }
 
 impl Host {
     fn receive(&self, arrival: Arrival) {
+        match self.seat() {
+            Some(seat) => self.serve(arrival, seat),
+            None => self.turn_away(arrival),
+        }
+    }
+
+    fn seat(&self) -> Option<Seat> {
+        self.gate.enter(self.worker.snapshot().max_connections)
+    }
+
+    fn serve(&self, arrival: Arrival, seat: Seat) {
         let worker = Rc::clone(&self.worker);
-        if let Some(seat) = self.gate.enter(self.worker.snapshot().max_connections) {
-            self.worker.drain().spawn(|ticket| proxy::serve(arrival, ticket, seat, worker));
-        } else if let Some(seat) = self.turned_away.enter(usize::MAX) {
+        self.worker.drain().spawn(|ticket| proxy::serve(arrival, ticket, seat, worker));
+    }
+
+    fn turn_away(&self, arrival: Arrival) {
+        let worker = Rc::clone(&self.worker);
+        if let Some(seat) = self.turned_away.enter(usize::MAX) {
             self.worker.drain().spawn(|ticket| proxy::turn_away(arrival, ticket, seat, worker));
         }
     }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::{Caller, MISUSE, banner, line, print, print_error, print_refusal};
+use crate::app;
 use crate::config::{Finding, Severity, has_errors, schema as schema_of};
 use crate::text::{Lang, Say, Tell, shown};
 
@@ -12,11 +13,11 @@ use crate::text::{Lang, Say, Tell, shown};
 pub(super) fn check(caller: &Caller<'_>, strict: bool) -> ExitCode {
     let source = caller.source();
     let file = shown(&source.name()).to_string();
-    let (lang, findings, settings) = match source.read_settings() {
-        Ok((snapshot, findings, settings)) => (snapshot.lang, findings, Some(settings)),
+    let (lang, findings, read) = match source.read_settings() {
+        Ok((snapshot, findings, settings)) => (snapshot.lang, findings, Some((snapshot, settings))),
         Err(findings) => (caller.lang, findings, None),
     };
-    if settings.is_none() && source.is_unreadable() {
+    if read.is_none() && source.is_unreadable() {
         print_refusal(&source, &findings, lang);
         return MISUSE.into();
     }
@@ -30,9 +31,13 @@ pub(super) fn check(caller: &Caller<'_>, strict: bool) -> ExitCode {
         return ExitCode::FAILURE;
     }
     print(&line(&Tell::CheckPassed { file: &file, warnings }, lang));
-    if let Some(settings) = settings {
+    if let Some((snapshot, settings)) = read {
         print(&line(&Tell::LimitsPart, lang));
         print(&limits(&settings));
+        let allowed = app::max_connections(&snapshot);
+        if allowed < snapshot.max_connections {
+            print(&line(&Tell::FewConnections { allowed }, lang));
+        }
     }
     ExitCode::SUCCESS
 }

@@ -30,7 +30,7 @@ use crate::h1::RequestHead;
 use crate::peer::Peer;
 use crate::record::{Id, Log, Record};
 use crate::text::Unmet;
-use crate::upstream::{Own, Upstreams};
+use crate::upstream::{Limits, Own, Upstreams};
 
 use choose::Way;
 use exchange::{After, Exchange, Failure};
@@ -48,11 +48,11 @@ pub struct Worker {
 impl Worker {
     /// The worker of this number, in a program that listens there.
     #[must_use]
-    pub fn new(number: usize, live: Arc<Live>, log: Log, own: Own) -> Self {
+    pub fn new(number: usize, live: Arc<Live>, log: Log, own: Own, limits: Limits) -> Self {
         // Names of exchanges should not be those of the run before.
         let seed = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() << 7);
         let drain = Drain::default();
-        let upstreams = Upstreams::new(drain.clone(), own);
+        let upstreams = Upstreams::new(drain.clone(), own, limits);
         Self { live, log, upstreams, drain, number, exchanges: Cell::new(seed) }
     }
 

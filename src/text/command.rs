@@ -33,6 +33,11 @@ pub enum Tell<'a> {
     },
     /// The head of the list of limits.
     LimitsPart,
+    /// One of them does not hold as it is written.
+    FewConnections {
+        /// How many connections there may be.
+        allowed: usize,
+    },
     /// The proxy is alive.
     Healthy,
     /// The proxy is not.
@@ -166,6 +171,10 @@ impl Tell<'_> {
             Self::CheckPassed { file, warnings: 0 } => write!(f, "✅ {file}: good"),
             Self::CheckPassed { file, warnings } => write!(f, "✅ {file}: good, {warnings} warnings"),
             Self::LimitsPart => f.write_str("\n[Limits]"),
+            Self::FewConnections { allowed } => write!(
+                f,
+                "  (Started from here, there is room for {allowed} connections only: the limit on open files allows no more. Raise it: ulimit -n.)"
+            ),
             Self::Healthy => f.write_str("✅ The proxy is alive."),
             Self::Unhealthy(why) => write!(f, "❌ The proxy does not answer as it should: {why}"),
             Self::ExplainHealth => f.write_str("The proxy answers by itself: 200, it is alive. No upstream is asked."),
@@ -227,6 +236,10 @@ impl Tell<'_> {
             Self::CheckPassed { file, warnings: 0 } => write!(f, "✅ {file}: 配置有效"),
             Self::CheckPassed { file, warnings } => write!(f, "✅ {file}: 配置有效，{warnings} 个警告"),
             Self::LimitsPart => f.write_str("\n[限制]"),
+            Self::FewConnections { allowed } => write!(
+                f,
+                "  （在当前环境启动时最多只能容纳 {allowed} 个连接: 受系统的文件描述符上限限制。请提高上限: ulimit -n。）"
+            ),
             Self::Healthy => f.write_str("✅ 代理运行正常。"),
             Self::Unhealthy(why) => write!(f, "❌ 代理没有正常应答: {}", in_chinese(why)),
             Self::ExplainHealth => f.write_str("由代理直接应答: 200，运行正常。不会询问任何上游。"),

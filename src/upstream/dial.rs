@@ -186,7 +186,7 @@ mod tests {
         let answers: Vec<Vec<IpAddr>> = answers.iter().map(read).collect();
         let asked = Rc::new(Cell::new(0));
         let count = Rc::clone(&asked);
-        let resolver = Resolver::asking(move |_, _| {
+        let resolver = Resolver::asking(1, move |_, _| {
             let turn = count.replace(count.get() + 1);
             let answer = answers[turn.min(answers.len() - 1)].clone();
             Box::pin(async { Ok(answer) })

@@ -31,6 +31,7 @@ pub use no_proxy::NoProxy;
 pub use pool::keep_alive_limit;
 pub use proxy::{BadProxy, Login, Proxy, ProxyScheme};
 pub use socks::{Handshake, Heard, NoTunnel};
+pub use tcp::MAX_BESIDE;
 pub use way_out::{BadVariable, Environment, Reason, Taken, WayOut};
 
 use crate::drain::Drain;
@@ -43,8 +44,15 @@ use shared::Shared;
 
 /// How often connections that nobody asks for are looked at.
 const SWEEP: Duration = Duration::from_secs(5);
-/// How many names are asked for at once, each on a thread of its own: those of the operator, and those of clients.
-pub const MAX_LOOKUPS: usize = 2 * resolve::MAX_LOOKUPS;
+
+/// What the upstreams of one worker may use of what is there for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// How many connections are kept that nobody uses.
+    pub idle: usize,
+    /// How many names are asked for at once: of those of the operator, and of those of clients.
+    pub lookups: usize,
+}
 
 /// The upstream connections of one worker. Nothing is shared between workers.
 pub struct Upstreams {
@@ -58,13 +66,21 @@ pub struct Upstreams {
     filled: Notify,
 }
 
+impl Limits {
+    /// How many threads they need: each question has its own.
+    #[must_use]
+    pub fn threads(self) -> usize {
+        2 * self.lookups
+    }
+}
+
 impl Upstreams {
     /// Those of a worker, whose runtime drives what is shared among exchanges. To where the program itself listens no
     /// client can make them lead.
     #[must_use]
-    pub fn new(drain: Drain, own: Own) -> Self {
-        let (pool, shared) = (RefCell::default(), Shared::default());
-        let (resolver, clients_resolver) = (Resolver::default(), Resolver::default());
+    pub fn new(drain: Drain, own: Own, limits: Limits) -> Self {
+        let (pool, shared) = (RefCell::new(Pool::of(limits.idle)), Shared::default());
+        let (resolver, clients_resolver) = (Resolver::of(limits.lookups), Resolver::of(limits.lookups));
         Self { pool, shared, drain, resolver, clients_resolver, own, filled: Notify::new() }
     }
 
@@ -100,10 +116,14 @@ impl Upstreams {
 
     /// Closes the idle connections, since what they take is needed. Gives whether there were any.
     pub fn make_room(&self) -> bool {
-        self.pool.borrow_mut().clear()
+        let were_shared = self.shared.keep_idle(0);
+        self.pool.borrow_mut().clear() || were_shared
     }
 
     async fn make(&self, key: &Arc<Key>, step: &Cell<Option<Step>>) -> Result<Wire, DialError> {
+        if !self.shared.is_empty() {
+            self.shared.keep_idle(self.pool.borrow().room());
+        }
         let Self { resolver, clients_resolver, own, .. } = self;
         let dial = Dial { resolver, clients_resolver, key, own, step };
         // Boxed: a connection is made rarely, and what it needs must not weigh on every open stream.
@@ -139,6 +159,7 @@ impl Upstreams {
             let now = Instant::now();
             self.pool.borrow_mut().sweep(now);
             self.shared.sweep(now);
+            self.shared.keep_idle(self.pool.borrow().room());
         }
     }
 }

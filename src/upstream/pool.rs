@@ -13,19 +13,21 @@ use super::key::Taken;
 use crate::h1::{Fields, list};
 use crate::wire::Wire;
 
-/// How many idle connections are kept to one place, and in all.
+/// How many idle connections are kept to one place.
 const MAX_PER_KEY: usize = 128;
-const MAX_IN_ALL: usize = 1024;
+/// Of how many places something is remembered that clients have chosen.
+const MAX_PLACES: usize = 1024;
 /// How long a connection is kept unless its origin says less. Origins commonly close at 60 to 75 seconds; who closes
 /// first does not run into the other's closing.
 const LIMIT: Duration = Duration::from_secs(55);
 /// How much earlier than the origin has announced a connection is given up.
 const MARGIN: Duration = Duration::from_secs(1);
 
-#[derive(Default)]
 pub(super) struct Pool {
     places: HashMap<Arc<Key>, Place, BuildHasherDefault<Taken>>,
     len: usize,
+    /// How many idle connections are kept in all.
+    max: usize,
 }
 
 /// The idle connections to one place, the latest last, and what is known of their closing.
@@ -56,6 +58,11 @@ impl Place {
 }
 
 impl Pool {
+    /// One for so many idle connections.
+    pub(super) fn of(max: usize) -> Self {
+        Self { places: HashMap::default(), len: 0, max }
+    }
+
     /// The most recently used good connection, and how long it has been idle. Its path through the network is the
     /// warmest, and the others grow old and go. One that may be about to be closed is not given out unless the request
     /// is `repeatable`.
@@ -83,7 +90,11 @@ impl Pool {
     }
 
     pub(super) fn put(&mut self, key: &Arc<Key>, wire: Wire, since: Instant, until: Instant) {
-        if self.len >= MAX_IN_ALL {
+        // Clients choose the places of universal routes. What they choose must not push out what the operator has chosen.
+        let is_chosen_by_client = key.guard.is_some();
+        let max = if is_chosen_by_client { self.max.div_ceil(2) } else { self.max };
+        let is_strange = is_chosen_by_client && self.places.len() >= MAX_PLACES && !self.places.contains_key(key);
+        if self.len >= max || is_strange {
             return;
         }
         let idle = &mut self.places.entry(Arc::clone(key)).or_default().idle;
@@ -110,9 +121,14 @@ impl Pool {
         std::mem::take(&mut self.len) > 0
     }
 
+    /// How many more connections could be kept.
+    pub(super) fn room(&self) -> usize {
+        self.max.saturating_sub(self.len)
+    }
+
     pub(super) fn sweep(&mut self, now: Instant) {
-        // Clients choose the places of universal routes: not everything can be known of all of them.
-        let keeps_habits = self.places.len() <= MAX_IN_ALL;
+        // Not everything can be known of all places.
+        let keeps_habits = self.places.len() < MAX_PLACES;
         self.places.retain(|_, Place { idle, habit }| {
             idle.retain(|idle| Place::is_good(habit, idle, now));
             !idle.is_empty() || (keeps_habits && habit.is_known())
@@ -155,7 +171,7 @@ mod tests {
     #[tokio::test]
     async fn connections_go_to_the_same_place_only_and_the_latest_first() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
-        let (mut pool, now) = (Pool::default(), Instant::now());
+        let (mut pool, now) = (Pool::of(100), Instant::now());
         let until = now + LIMIT;
         let (first, _far1) = pair(&listener).await;
         let (mut second, mut far2) = pair(&listener).await;
@@ -174,7 +190,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_closed_noisy_or_old_is_not_given_out() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
-        let (mut pool, now) = (Pool::default(), Instant::now());
+        let (mut pool, now) = (Pool::of(100), Instant::now());
         let (closed, far) = pair(&listener).await;
         drop(far);
         let (noisy, mut noisy_far) = pair(&listener).await;
@@ -195,7 +211,7 @@ mod tests {
     #[tokio::test]
     async fn what_may_be_about_to_be_closed_is_given_out_for_what_can_be_repeated() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
-        let (mut pool, now) = (Pool::default(), Instant::now());
+        let (mut pool, now) = (Pool::of(100), Instant::now());
         let after = |seconds| now + Duration::from_secs(seconds);
         let (wire, _far) = pair(&listener).await;
         pool.put(&key("a"), wire, now, now + LIMIT);
@@ -210,13 +226,45 @@ mod tests {
     #[tokio::test]
     async fn the_oldest_shows_that_there_is_nothing_to_fear() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
-        let (mut pool, now) = (Pool::default(), Instant::now());
+        let (mut pool, now) = (Pool::of(100), Instant::now());
         let after = |seconds| now + Duration::from_secs(seconds);
         let ((oldest, _far1), (latest, _far2)) = (pair(&listener).await, pair(&listener).await);
         pool.put(&key("a"), oldest, now, now + LIMIT);
         pool.put(&key("a"), latest, after(6), now + LIMIT);
         pool.was_closed(&key("a"), Duration::from_secs(4));
         assert!(pool.take(&key("a"), after(9), false).is_some());
+    }
+
+    #[tokio::test]
+    async fn no_more_are_kept_than_there_is_room_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let (mut pool, now) = (Pool::of(4), Instant::now());
+        let chosen = |host: &str| Arc::new((*key(host)).clone().guarded(&Arc::default()));
+        let mut ends = Vec::new();
+        let mut put = async |pool: &mut Pool, key: &Arc<Key>| {
+            let (wire, far) = pair(&listener).await;
+            ends.push(far);
+            pool.put(key, wire, now, now + LIMIT);
+        };
+        for host in ["a", "b", "c"] {
+            put(&mut pool, &chosen(host)).await;
+        }
+        assert_eq!((pool.len, pool.places.len()), (2, 2), "clients' places get half of it");
+        for _ in 0..3 {
+            put(&mut pool, &key("ours")).await;
+        }
+        assert_eq!((pool.len, pool.room()), (4, 0));
+
+        let mut pool = Pool::of(2 * MAX_PLACES);
+        for number in 0..MAX_PLACES {
+            pool.places.insert(chosen(&format!("h{number}")), Place::default());
+        }
+        put(&mut pool, &chosen("stranger")).await;
+        put(&mut pool, &chosen("h1")).await;
+        put(&mut pool, &key("ours")).await;
+        assert_eq!((pool.len, pool.places.len()), (2, MAX_PLACES + 1));
+        pool.sweep(now);
+        assert_eq!(pool.places.len(), 2, "of the others nothing was known");
     }
 
     #[test]

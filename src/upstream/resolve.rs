@@ -20,14 +20,15 @@ use tokio::time::Instant;
 const FRESH: Duration = Duration::from_secs(5);
 /// How many names are remembered.
 const MANY: usize = 256;
-/// How many names a resolver asks for at once. The system may take half a minute to give a name up, and a thread waits
-/// with it; further names wait here, each for as long as the request that wants it.
-pub(super) const MAX_LOOKUPS: usize = 16;
+/// How many addresses of a name are of use. An answer can hold thousands.
+const MAX_ADDRESSES: usize = 64;
 
 /// Asks for each name once, however many wait for it and however long they do.
 pub(super) struct Resolver {
     names: RefCell<HashMap<Box<str>, Rc<Name>>>,
     ask: Ask,
+    /// How many names may be asked for at once. The system may take half a minute to give a name up, and a thread waits
+    /// with it; further names wait here, each for as long as the request that wants it.
     room: Arc<Semaphore>,
 }
 
@@ -47,16 +48,15 @@ struct Lookup {
     done: Option<Result<Vec<IpAddr>, String>>,
 }
 
-impl Default for Resolver {
-    fn default() -> Self {
-        Self::asking(|name, permit| Box::pin(ask(name.to_owned(), permit)))
-    }
-}
-
 impl Resolver {
+    /// One that asks the system for so many names at once.
+    pub(super) fn of(max_lookups: usize) -> Self {
+        Self::asking(max_lookups, |name, permit| Box::pin(ask(name.to_owned(), permit)))
+    }
+
     /// One that asks somebody else than the system.
-    pub(super) fn asking(ask: impl Fn(&str, OwnedSemaphorePermit) -> Answer + 'static) -> Self {
-        Self { names: RefCell::default(), ask: Box::new(ask), room: Arc::new(Semaphore::new(MAX_LOOKUPS)) }
+    pub(super) fn asking(max_lookups: usize, ask: impl Fn(&str, OwnedSemaphorePermit) -> Answer + 'static) -> Self {
+        Self { names: RefCell::default(), ask: Box::new(ask), room: Arc::new(Semaphore::new(max_lookups)) }
     }
 
     pub(super) async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, String> {
@@ -143,7 +143,7 @@ async fn ask(name: String, permit: OwnedSemaphorePermit) -> Result<Vec<IpAddr>, 
         Ok(found) => {
             let mut addresses: Vec<IpAddr> = Vec::new();
             for address in found.map(|socket| socket.ip()) {
-                if !addresses.contains(&address) {
+                if addresses.len() < MAX_ADDRESSES && !addresses.contains(&address) {
                     addresses.push(address);
                 }
             }
@@ -162,9 +162,11 @@ mod tests {
 
     use super::*;
 
+    const MAX_LOOKUPS: usize = 16;
+
     #[tokio::test]
     async fn a_name_is_asked_for_once_while_it_is_fresh() {
-        let resolver = Resolver::default();
+        let resolver = Resolver::of(MAX_LOOKUPS);
         let addresses = resolver.resolve("localhost").await.expect("every system knows it");
         assert!(addresses.iter().all(IpAddr::is_loopback), "{addresses:?}");
         let entry = resolver.entry("localhost");
@@ -173,7 +175,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_is_not_remembered() {
-        let resolver = Resolver::default();
+        let resolver = Resolver::of(MAX_LOOKUPS);
         assert!(resolver.resolve("nowhere.invalid").await.is_err());
         assert!(resolver.names.borrow().is_empty());
     }
@@ -182,7 +184,7 @@ mod tests {
     fn slow() -> (Resolver, Rc<Cell<usize>>, Rc<Notify>) {
         let (asked, go) = (Rc::new(Cell::new(0)), Rc::new(Notify::new()));
         let (count, wait) = (Rc::clone(&asked), Rc::clone(&go));
-        let resolver = Resolver::asking(move |_, permit| {
+        let resolver = Resolver::asking(MAX_LOOKUPS, move |_, permit| {
             count.set(count.get() + 1);
             let wait = Rc::clone(&wait);
             Box::pin(async move {

@@ -13,6 +13,7 @@ mod doors;
 mod ending;
 mod errors;
 mod faults;
+mod files;
 mod frames;
 mod hostile;
 mod house;
