@@ -155,6 +155,48 @@ fn links_between_documents_lead_somewhere() {
     }
 }
 
+/// All that is written in Rust below a directory.
+fn sources(directory: &Path) -> String {
+    let mut text = String::new();
+    for entry in std::fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            text.push_str(&sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&std::fs::read_to_string(path).expect("text"));
+        }
+    }
+    text
+}
+
+/// The cells of a row of a table.
+fn cells(row: &str) -> Vec<&str> {
+    row.trim().trim_matches('|').split('|').map(str::trim).collect()
+}
+
+#[test]
+fn tests_that_promises_name_exist() {
+    let text = read("docs/promises.md");
+    let tests = root().join("tests/it");
+    let code = sources(&root().join("src")) + &sources(&tests);
+    let mut named = 0;
+    for table in text.split("\n\n").filter(|part| part.starts_with('|')) {
+        let mut rows = table.lines().map(cells);
+        if rows.next().and_then(|head| head.last().copied()) != Some("test") {
+            continue;
+        }
+        for row in rows {
+            for name in row.last().expect("a cell").split('`').skip(1).step_by(2) {
+                let file = tests.join(name.replace("::", "/"));
+                let is_test = code.contains(&format!("fn {}(", name.rsplit("::").next().unwrap_or_default()));
+                assert!(is_test || file.is_dir() || file.with_extension("rs").exists(), "there is no test '{name}'");
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 30, "only {named} tests are named");
+}
+
 #[test]
 fn the_two_manuals_say_the_same() {
     for (english, chinese) in [
