@@ -56,6 +56,7 @@ fn hurry(proxy: &Proxy) {
     let second = Duration::from_secs(1);
     let probes = TcpKeepalive::new().with_time(second).with_interval(second);
     for connection in proxy.connections() {
+        assert!(connection.keepalive().expect("a connection"), "nobody is asked after");
         connection.set_tcp_keepalive(&probes).expect("a connection");
     }
 }
