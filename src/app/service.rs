@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use crate::text::{Lang, Speak, Status};
 
+/// How long it may take to tell something.
+#[cfg(unix)]
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Clients can connect, or a reload has come to its end.
 #[cfg(unix)]
 pub(super) fn ready(status: Status, lang: Lang) {
@@ -50,10 +54,34 @@ pub(super) fn pulse() -> Option<Duration> {
     sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero()).map(|limit| limit / 2)
 }
 
+/// A manager that does not listen sees for itself what becomes of that.
 #[cfg(unix)]
 fn tell(state: &[sd_notify::NotifyState<'_>]) {
-    // A manager that does not listen sees for itself what becomes of that.
-    let _ = sd_notify::notify(state);
+    if let Some(socket) = std::env::var_os("NOTIFY_SOCKET") {
+        let words: String = state.iter().map(|word| format!("{word}\n")).collect();
+        let _ = send(&socket, words.as_bytes());
+    }
+}
+
+/// Sends words to a socket, which are lost if it is full for too long: `sd_notify` would wait for ever, and the thread
+/// that tells is the one that listens to signals.
+#[cfg(unix)]
+fn send(socket: &std::ffi::OsStr, words: &[u8]) -> std::io::Result<()> {
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::net::UnixDatagram;
+
+    let datagram = UnixDatagram::unbound()?;
+    match socket.as_bytes() {
+        #[cfg(target_os = "linux")]
+        [b'@', name @ ..] => {
+            use std::os::linux::net::SocketAddrExt;
+
+            datagram.connect_addr(&std::os::unix::net::SocketAddr::from_abstract_name(name)?)?;
+        }
+        _ => datagram.connect(socket)?,
+    }
+    datagram.set_write_timeout(Some(PATIENCE))?;
+    datagram.send(words).map(|_| ())
 }
 
 /// Elsewhere there is nobody to tell.

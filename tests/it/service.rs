@@ -83,6 +83,41 @@ fn who_is_ready_can_be_connected_to() {
     assert_eq!(manager.told_in(LIMIT), None);
 }
 
+#[test]
+fn a_manager_that_does_not_listen_holds_up_nothing() {
+    let manager = Manager::start();
+    // One socket may not send as much as another can take.
+    let crowd: Vec<UnixDatagram> = std::iter::from_fn(|| {
+        let socket = UnixDatagram::unbound().expect("a socket");
+        socket.set_nonblocking(true).expect("a socket");
+        socket.connect(manager.directory.path().join("notify")).expect("connects");
+        let sent = std::iter::from_fn(|| socket.send(b"X=1").ok()).count();
+        (sent > 0).then_some(socket)
+    })
+    .collect();
+    let mut proxy = Proxy::start_with(&json!({}), |command| _ = manager.introduce(command));
+    write_private(&proxy.config_path(), "{");
+    proxy.signal("HUP");
+    proxy.complains("failed to load or reload");
+    assert_eq!(proxy.client().ask("GET / HTTP/1.1\r\nHost: p\r\n\r\n").status(), 200);
+    proxy.signal("TERM");
+    assert_eq!(proxy.ended().code(), Some(0));
+    drop(crowd);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_socket_may_have_no_file() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::SocketAddr;
+
+    let name = format!("aqueduct-test-{}", std::process::id());
+    let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).expect("a name")).expect("binds");
+    let manager = Manager { socket, directory: TempDir::new().expect("a directory") };
+    let _proxy = Proxy::start_with(&json!({}), |command| _ = command.env("NOTIFY_SOCKET", format!("@{name}")));
+    assert!(manager.told().starts_with("READY=1\n"));
+}
+
 /// A program of which single threads can be stopped. It ends when this goes.
 struct Halting(Child);
 
