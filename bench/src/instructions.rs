@@ -29,9 +29,6 @@ pub(crate) struct Instructions {
     /// What is counted.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Kind::Post, Kind::PostTls, Kind::Sse])]
     kinds: Vec<Kind>,
-    /// Whose instructions.
-    #[arg(long, value_enum, default_value_t = Peer::Aqueduct)]
-    peer: Peer,
     /// How long the longer run takes, in seconds.
     #[arg(long, default_value_t = 6.0)]
     seconds: f64,
@@ -76,35 +73,18 @@ fn measure(
 ) -> Result<(u64, u64), Box<dyn Error>> {
     let out = directory.join("callgrind.out");
     let mut valgrind = Command::new("valgrind");
-    valgrind.args(["--tool=callgrind", "--trace-children=yes"]);
-    valgrind.arg(format!("--callgrind-out-file={}.%p", out.display()));
-    let running = instructions
-        .peer
-        .start_under(valgrind, &instructions.product, directory)?
-        .ok_or("there is nobody to look at between a load and its upstream")?;
-    let output = start_load("0,1", kind, instructions.peer, seconds)?.wait_with_output()?;
+    valgrind.arg("--tool=callgrind").arg(format!("--callgrind-out-file={}", out.display()));
+    let running = Peer::Aqueduct.start_under(valgrind, &instructions.product, directory)?;
+    let output = start_load("0,1", kind, Peer::Aqueduct, seconds)?.wait_with_output()?;
     drop(running);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let figures = text.lines().last().and_then(parse_line).ok_or("the load printed no figures")?;
     if figures.errors > 0 {
         return Err(format!("{} errors", figures.errors).into());
     }
-    Ok((totals(directory)?, figures.units))
-}
-
-/// Adds up what each process has left behind, and removes it.
-fn totals(directory: &Path) -> Result<u64, Box<dyn Error>> {
-    let mut sum = 0;
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("callgrind.out")) {
-            let text = fs::read_to_string(&path)?;
-            let total = text.lines().find_map(|line| line.strip_prefix("totals: ")).ok_or("no totals")?;
-            sum += total.trim().parse::<u64>()?;
-            fs::remove_file(&path)?;
-        }
-    }
-    if sum == 0 { Err("valgrind has left nothing behind".into()) } else { Ok(sum) }
+    let counted = fs::read_to_string(&out)?;
+    let total = counted.lines().find_map(|line| line.strip_prefix("totals: ")).ok_or("valgrind counted nothing")?;
+    Ok((total.trim().parse()?, figures.units))
 }
 
 fn check(counts: &Counts, path: &Path) -> Result<(), Box<dyn Error>> {
