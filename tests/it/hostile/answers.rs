@@ -23,6 +23,9 @@ struct Row {
     name: String,
     method: &'static str,
     bytes: Vec<u8>,
+    /// Where the answer ends, if something follows it. What follows comes with its last byte: of what comes later nobody
+    /// can tell that it is not the answer to the next request.
+    end: Option<usize>,
     /// What the upstream does behind it.
     then: Then,
     sees: Sees,
@@ -49,7 +52,7 @@ enum Sees {
 }
 
 fn row(name: impl Into<String>, bytes: impl AsRef<[u8]>, then: Then, sees: Sees) -> Row {
-    Row { name: name.into(), method: "GET", bytes: bytes.as_ref().to_vec(), then, sees }
+    Row { name: name.into(), method: "GET", bytes: bytes.as_ref().to_vec(), end: None, then, sees }
 }
 
 fn refused(name: impl Into<String>, bytes: impl AsRef<[u8]>) -> Row {
@@ -63,6 +66,10 @@ fn cut(name: impl Into<String>, bytes: impl AsRef<[u8]>) -> Row {
 impl Row {
     fn to(self, method: &'static str) -> Self {
         Self { method, ..self }
+    }
+
+    fn ending_at(self, end: usize) -> Self {
+        Self { end: Some(end), ..self }
     }
 
     fn then(self, then: Then) -> Self {
@@ -122,7 +129,9 @@ fn upstream(rows: Arc<HashMap<String, Row>>) -> Upstream {
 }
 
 fn give(script: &mut Script, row: &Row, piece: usize) -> io::Result<()> {
-    for piece in row.bytes.chunks(piece) {
+    let (before, seam) = row.bytes.split_at(row.end.map_or(row.bytes.len(), |end| end - 1));
+    let (seam, behind) = seam.split_at(seam.len().min(2));
+    for piece in before.chunks(piece).chain([seam]).chain(behind.chunks(piece)) {
         script.send(piece)?;
     }
     if row.then == Then::Repeat {
@@ -144,10 +153,10 @@ fn run(table: Vec<Row>) {
     for (number, row) in table.into_iter().enumerate() {
         for manner in ["w", "b"] {
             order.push(format!("/{number}{manner}"));
-            let Row { ref name, ref bytes, method, then, sees } = row;
+            let Row { ref name, ref bytes, method, end, then, sees } = row;
             rows.insert(
                 format!("/{number}{manner}"),
-                Row { name: name.clone(), bytes: bytes.clone(), method, then, sees },
+                Row { name: name.clone(), bytes: bytes.clone(), method, end, then, sees },
             );
         }
     }
@@ -325,7 +334,8 @@ fn what_follows_an_answer_is_nobodys() {
             ("204", "HTTP/1.1 204 No Content\r\n\r\n", Sees::Whole(204, "")),
             ("304", "HTTP/1.1 304 Not Modified\r\nContent-Length: 4\r\n\r\n", Sees::Whole(304, "")),
         ] {
-            table.push(row(format!("{name} behind {what}"), format!("{first}{behind}"), Then::Wait, whole));
+            let bytes = format!("{first}{behind}");
+            table.push(row(format!("{name} behind {what}"), bytes, Then::Wait, whole).ending_at(first.len()));
         }
         table.push(
             row(
@@ -334,17 +344,18 @@ fn what_follows_an_answer_is_nobodys() {
                 Then::Wait,
                 Sees::Whole(200, ""),
             )
-            .to("HEAD"),
+            .to("HEAD")
+            .ending_at(length.len() - "good".len()),
         );
     }
-    let chunked_204 = "HTTP/1.1 204 x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nevil\r\n0\r\n\r\n";
-    table.push(row("204 with chunks", chunked_204, Then::Wait, Sees::Whole(204, "")));
-    table.push(row(
-        "204 with a length",
-        "HTTP/1.1 204 x\r\nContent-Length: 4\r\n\r\nevil",
-        Then::Wait,
-        Sees::Whole(204, ""),
-    ));
+    for (name, field, content) in [
+        ("204 with chunks", "Transfer-Encoding: chunked", "4\r\nevil\r\n0\r\n\r\n"),
+        ("204 with a length", "Content-Length: 4", "evil"),
+    ] {
+        let head = format!("HTTP/1.1 204 x\r\n{field}\r\n\r\n");
+        let bytes = format!("{head}{content}");
+        table.push(row(name, bytes, Then::Wait, Sees::Whole(204, "")).ending_at(head.len()));
+    }
     run(table);
 }
 
