@@ -76,6 +76,15 @@ impl Incoming {
         }
     }
 
+    /// Waits for the end, however it comes. What comes before it is of no use to anybody.
+    pub(super) fn poll_last(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.waiting.clear();
+        while let Ok(true) = ready!(self.poll_more(cx)) {
+            self.waiting.clear();
+        }
+        Poll::Ready(())
+    }
+
     /// Lets what arrives wait to be read. Ready with `false`: there is nothing more to come.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let Some(recv) = &mut self.recv else { return Poll::Ready(Ok(false)) };

@@ -64,6 +64,8 @@ pub struct ServerStream {
     answer: Answer,
     /// Whether the answer to the request has no body.
     to_head: bool,
+    /// Whether nothing more is to be heard either.
+    is_shut: bool,
     /// How many streams may still break off. `None`: this one is counted.
     patience: Option<Rc<Allowance>>,
 }
@@ -184,7 +186,13 @@ impl ServerStream {
             incoming.begin(recv, if is_sized { Framing::Length(0) } else { Framing::Chunked });
         }
         let answer = Answer::Head { respond, reader: ResponseReader::default(), arrived: Vec::new(), upgrade };
-        Self { incoming, answer, to_head: parts.method == Method::HEAD, patience: Some(Rc::clone(patience)) }
+        Self {
+            incoming,
+            answer,
+            to_head: parts.method == Method::HEAD,
+            is_shut: false,
+            patience: Some(Rc::clone(patience)),
+        }
     }
 
     /// Takes bytes of the head; what comes behind it is left.
@@ -258,7 +266,9 @@ impl AsyncRead for ServerStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, room: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let stream = self.get_mut();
         if let Answer::Ended = stream.answer {
-            return Poll::Ready(Ok(()));
+            // Some clients say by a frame of its own that they have said all, and are at a loss if the stream is gone by
+            // then.
+            return if stream.is_shut { Poll::Ready(Ok(())) } else { stream.incoming.poll_last(cx).map(Ok) };
         }
         let before = room.filled().len();
         match ready!(stream.incoming.poll_read(cx, room)) {
@@ -295,6 +305,7 @@ impl AsyncWrite for ServerStream {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let stream = self.get_mut();
+        stream.is_shut = true;
         Poll::Ready(match &mut stream.answer {
             Answer::Tunnel(outgoing) => outgoing.end(),
             Answer::Ended => Ok(()),

@@ -1,8 +1,11 @@
 //! Rules of streams: their states, their numbers, the frames on them (RFC 9113 sections 5 and 6).
 
+use serde_json::json;
+
 use super::Sees::{GoAway, Nothing, Reset, Status};
 use super::{case, run};
 use crate::support::frames::*;
+use crate::support::{Proxy, Upstream};
 
 #[test]
 fn states() {
@@ -158,4 +161,25 @@ fn too_many_streams() {
             frames.frame(RST_STREAM, 0, 2 * number + 1, CANCEL.to_be_bytes());
         }
     })]);
+}
+
+#[test]
+fn an_end_that_is_said_by_itself_finds_its_stream() {
+    let upstream = Upstream::ok();
+    let proxy = Proxy::start(&json!({
+        "server": {"limits": {"max_concurrent_streams": 1}},
+        "routes": {"a": {"target_url": upstream.url()}},
+    }));
+    let mut frames = Frames::open(proxy.address());
+    for stream in [1, 3, 5] {
+        // The length says that this is all, and the upstream answers.
+        frames.post(stream, &[("content-length", "2")]).frame(DATA, 0, stream, "ab");
+        assert_eq!(frames.fate(stream), Fate::Answered(200));
+        for _ in 0..2 {
+            frames.frame(PING, 0, 0, b"aliveyet");
+            let next = frames.until(|frame| frame.kind == RST_STREAM || frame.kind == PING).expect("a connection");
+            assert_eq!(next.map(|frame| frame.kind), Some(PING), "stream {stream}");
+        }
+        frames.frame(DATA, END_STREAM, stream, "");
+    }
 }
