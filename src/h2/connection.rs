@@ -54,6 +54,8 @@ pub struct Connection {
     asked: Cell<Option<Instant>>,
     /// Tells the driver to ask for one.
     doubt: Rc<Notify>,
+    /// Tells that the upstream has said how many streams it takes, or that it never will.
+    greeted: Rc<Notify>,
     /// Tells the driver when this goes.
     gone: Rc<Notify>,
 }
@@ -87,15 +89,26 @@ pub async fn connect(wire: Wire, scheme: Scheme) -> io::Result<(Rc<Connection>, 
         last_heard: Cell::new((Instant::now(), 0)),
         asked: Cell::new(None),
         doubt: Rc::default(),
+        greeted: Rc::default(),
         gone: Rc::default(),
     });
+    let greeted = Rc::clone(&connection.greeted);
     let (weak, gone) = (Rc::downgrade(&connection), Rc::clone(&connection.gone));
     let asking = ask_after(driver.ping_pong(), Rc::clone(&connection.doubt), weak.clone());
     let driver = async move {
         // Every stream learns by itself how the connection ended.
-        let ended = poll_fn(move |cx| match Pin::new(&mut driver).poll(cx) {
-            Poll::Pending if !watch.is_flooded() => Poll::Pending,
-            _ => Poll::Ready(()),
+        let mut is_greeted = false;
+        let heard = Rc::clone(&greeted);
+        let ended = poll_fn(move |cx| {
+            let polled = Pin::new(&mut driver).poll(cx);
+            if !is_greeted && watch.has_settings() {
+                is_greeted = true;
+                heard.notify_waiters();
+            }
+            match polled {
+                Poll::Pending if !watch.is_flooded() => Poll::Pending,
+                _ => Poll::Ready(()),
+            }
         });
         let mut ended = pin!(ended);
         tokio::select! {
@@ -110,21 +123,34 @@ pub async fn connect(wire: Wire, scheme: Scheme) -> io::Result<(Rc<Connection>, 
         if let Some(connection) = weak.upgrade() {
             connection.is_over.set(true);
         }
+        greeted.notify_waiters();
     };
     Ok((connection, driver))
 }
 
 impl Connection {
-    /// A new stream, if there is room for one.
+    /// A new stream, if there is room for one. Before the upstream has said how many it takes there is room for the first:
+    /// a crowd would be refused.
     #[must_use]
     pub fn open(self: &Rc<Self>) -> Option<ClientStream> {
-        let room = self.requests.current_max_send_streams().min(MAX_STREAMS);
+        let room = match self.watch.has_settings() {
+            true => self.requests.current_max_send_streams().min(MAX_STREAMS),
+            false => 1,
+        };
         if self.is_over() || self.streams.get() >= room {
             return None;
         }
         self.streams.set(self.streams.get() + 1);
         self.look();
         Some(ClientStream::new(Rc::clone(self), self.requests.clone()))
+    }
+
+    /// Waits until the upstream has said how many streams it takes, but not for one that is stuck.
+    pub async fn greeted(&self) {
+        let notified = self.greeted.notified();
+        if !self.watch.has_settings() && !self.is_over() {
+            let _ = timeout(STUCK, notified).await;
+        }
     }
 
     /// Has the upstream asked for a sign of life if it has given none for a while.
@@ -248,6 +274,29 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn before_an_upstream_has_said_how_many_it_takes_there_is_room_for_one() {
+        let (connection, mut driver, mut upstream) = connected(64 * 1024).await;
+        let first = connection.open();
+        assert!(first.is_some() && connection.open().is_none());
+        let mut greeted = pin!(connection.greeted());
+        assert!(!go_on(&mut driver) && poll_once(&mut greeted).is_pending());
+        // It takes two.
+        upstream.write_all(&[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 2]).await.expect("room");
+        assert!(!go_on(&mut driver) && poll_once(&mut greeted).is_ready());
+        let second = connection.open();
+        assert!(second.is_some() && connection.open().is_none());
+        // Nobody waits for one that never says it.
+        let (silent, _driver, _upstream) = connected(64 * 1024).await;
+        let began = Instant::now();
+        silent.greeted().await;
+        assert_eq!(began.elapsed(), STUCK);
+    }
+
+    fn poll_once(future: &mut Pin<&mut impl Future<Output = ()>>) -> Poll<()> {
+        future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn an_upstream_that_does_not_greet_is_asked_no_more() {
         let (connection, mut driver, mut upstream) = connected(64 * 1024).await;
         advance(STUCK / 2).await;
@@ -272,6 +321,7 @@ mod tests {
     async fn an_upstream_that_does_not_read_is_asked_no_more_and_let_go() {
         let (connection, mut driver, mut upstream) = connected(256).await;
         upstream.write_all(SETTINGS).await.expect("room");
+        assert!(!go_on(&mut driver));
         let streams = [ask(&connection).await, ask(&connection).await, ask(&connection).await, ask(&connection).await];
         for _ in 0..20 {
             assert!(!go_on(&mut driver));

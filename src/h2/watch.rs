@@ -67,6 +67,11 @@ impl Watch {
         self.stalled_since.get()
     }
 
+    /// Whether the peer has sent the SETTINGS with which it has to begin.
+    pub(super) fn has_settings(&self) -> bool {
+        self.arriving.borrow().has_settings()
+    }
+
     /// How many bytes have arrived so far.
     pub(super) fn heard(&self) -> u64 {
         self.heard.get()

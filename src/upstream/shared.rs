@@ -79,8 +79,16 @@ impl Shared {
             }
             let (connection, driver) = h2::connect(wire, key.origin.scheme).await.map_err(DialError::Http2)?;
             drain.attend(driver);
-            place.connections.borrow_mut().push(connection);
-            drop(dialing);
+            let stream = connection.open();
+            place.connections.borrow_mut().push(Rc::clone(&connection));
+            // The others wait until the upstream has said how many of them it takes.
+            drain.attend(async move {
+                connection.greeted().await;
+                drop(dialing);
+            });
+            if let Some(stream) = stream {
+                return Ok(Wire::new(Stream::Layered(Box::new(stream))));
+            }
         }
     }
 

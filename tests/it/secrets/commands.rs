@@ -30,7 +30,7 @@ fn run(directory: &Path, arguments: &[&str], said: &mut Said) -> bool {
 fn good(directory: &Path) -> Value {
     let pair = Authority::new().issue();
     json!({
-        "server": {"host": "127.0.0.1", "port": 1, "tls": pair.write(directory)},
+        "server": {"host": "127.0.0.1", "port": 7, "tls": pair.write(directory)},
         "headers_to_drop": ["cookie"],
         "no_proxy": ["in.example"],
         "routes": {
