@@ -183,6 +183,12 @@ impl Flow {
         !self.streamed && self.is_read()
     }
 
+    /// How many bytes wait that are in no input any more.
+    #[must_use]
+    pub fn unwritten(&self) -> usize {
+        self.out.len()
+    }
+
     /// Whether nothing at all has gone out.
     #[must_use]
     pub fn is_untouched(&self) -> bool {

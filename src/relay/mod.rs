@@ -376,7 +376,8 @@ impl<'a> Relay<'a> {
     }
 
     fn reads_ahead(&self) -> bool {
-        self.request_abandoned || self.client.input.len() < READ_AHEAD
+        // What the upstream has not taken counts too, or an upload would be held twice.
+        self.request_abandoned || self.client.input.len() + self.request.unwritten() < READ_AHEAD
     }
 
     /// Pending until a limit has run out, then the error that names it. At `look_again` the task is woken.
