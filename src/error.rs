@@ -13,6 +13,7 @@ use crate::h1::Violation;
 pub struct Error {
     kind: Kind,
     answer: Cow<'static, str>,
+    fields: Vec<(&'static str, String)>,
     step: Option<Step>,
     detail: Option<String>,
 }
@@ -162,18 +163,25 @@ impl Error {
     /// An error whose answer is the usual text of its kind.
     #[must_use]
     pub fn new(kind: Kind) -> Self {
-        Self { kind, answer: kind.answer(), step: None, detail: None }
+        Self::with_answer(kind, kind.answer())
     }
 
     /// An error with an answer of its own: nothing may stand in it that the client did not send itself.
     pub fn with_answer(kind: Kind, answer: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, answer: answer.into(), step: None, detail: None }
+        Self { kind, answer: answer.into(), fields: Vec::new(), step: None, detail: None }
     }
 
     /// Adds what only the log may say.
     #[must_use]
     pub fn detail(mut self, detail: impl fmt::Display) -> Self {
         self.detail = Some(detail.to_string());
+        self
+    }
+
+    /// Adds a header field to the answer, such as `Retry-After`.
+    #[must_use]
+    pub fn field(mut self, name: &'static str, value: impl fmt::Display) -> Self {
+        self.fields.push((name, value.to_string()));
         self
     }
 
@@ -194,6 +202,12 @@ impl Error {
     #[must_use]
     pub fn answer(&self) -> &str {
         &self.answer
+    }
+
+    /// The header fields of the answer that are not those of every answer.
+    #[must_use]
+    pub fn fields(&self) -> &[(&'static str, String)] {
+        &self.fields
     }
 
     /// On which step it happened, where that is not clear from the kind.

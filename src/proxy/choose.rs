@@ -13,6 +13,11 @@ use crate::route::{Chosen, Forward, universal};
 use crate::secret;
 use crate::upstream::{BadVariable, Key};
 
+/// Methods that routes accept: all of them, in fact. These are the ones worth naming.
+const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+/// Those of the question whether the proxy is alive.
+const ALLOWED_AT_ROOT: &str = "GET, HEAD";
+
 /// Where a request goes.
 pub(super) enum Way<'a> {
     /// Nowhere: it asks whether the proxy is alive.
@@ -71,8 +76,8 @@ impl Forwarding {
 pub(super) fn choose<'a>(snapshot: &'a Snapshot, head: &RequestHead) -> Result<Way<'a>, Error> {
     let target = match head.target() {
         // TRACE would send the injected key back to the client; CONNECT would open a tunnel past every route.
-        _ if head.is("TRACE") || head.is("CONNECT") => return Err(Error::new(Kind::MethodNotAllowed)),
-        Target::Authority(_) | Target::Asterisk => return Err(Error::new(Kind::MethodNotAllowed)),
+        _ if head.is("TRACE") || head.is("CONNECT") => return Err(not_allowed(ALLOWED)),
+        Target::Authority(_) | Target::Asterisk => return Err(not_allowed(ALLOWED_AT_ROOT)),
         Target::Path(path) => path,
     };
     let choice = snapshot.table.choose(target);
@@ -80,7 +85,7 @@ pub(super) fn choose<'a>(snapshot: &'a Snapshot, head: &RequestHead) -> Result<W
     match choice.chosen {
         Chosen::Root if is_read => Ok(Way::Health),
         Chosen::Root if choice.stripped => Err(Error::new(Kind::EmptyPath)),
-        Chosen::Root => Err(Error::new(Kind::MethodNotAllowed)),
+        Chosen::Root => Err(not_allowed(ALLOWED_AT_ROOT)),
         Chosen::Unknown { segment } => Err(not_found(segment)),
         Chosen::Route { number, rest } => {
             let route = &snapshot.routes[number];
@@ -129,6 +134,10 @@ fn forward(snapshot: &Snapshot, route: &Route, rest: &[u8], query: Option<&[u8]>
 pub(super) fn no_way_out(route: &Route, bad: BadVariable) -> Error {
     let answer = format!("Route '{}' has no usable upstream proxy.", route.key);
     Error::with_answer(Kind::RouteProxyUnusable, answer).detail(bad.name)
+}
+
+fn not_allowed(allowed: &str) -> Error {
+    Error::new(Kind::MethodNotAllowed).field("Allow", allowed)
 }
 
 fn not_found(segment: &[u8]) -> Error {

@@ -9,21 +9,19 @@ use super::exchange::{After, Exchange, Left};
 use crate::accept::Client;
 use crate::drain::Phase;
 use crate::ending::End;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::h1::{Framing, RequestHead, Version, encode};
 use crate::record::Record;
 
 /// How long a client may take to accept an answer that fits into one packet.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Methods that routes accept: all of them, in fact. These are the ones worth naming.
-const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// Says that the proxy is alive.
 pub(super) async fn health(exchange: &mut Exchange, client: &mut Client, head: &RequestHead) -> After {
     exchange.tell(head, || None);
     exchange.record.answered(200);
     let body = exchange.snapshot.health.clone();
-    let reply = Reply { status: 200, code: None, body: &body, allow: None };
+    let reply = Reply { status: 200, code: None, body: &body, fields: &[] };
     let after = send(&reply, exchange, client, head).await;
     exchange.ends(End::Done, after)
 }
@@ -33,19 +31,14 @@ pub(super) async fn error(exchange: &mut Exchange, client: &mut Client, head: &R
     exchange.tell(head, || None);
     exchange.record.failed(error);
     exchange.record.answered(error.kind().status());
-    let body = body(error);
-    let allow = (error.kind() == Kind::MethodNotAllowed).then(|| allowed(head));
-    let reply = Reply { status: error.kind().status(), code: Some(error.kind().code()), body: &body, allow };
-    send(&reply, exchange, client, head).await
+    send(&Reply::of(error, &body(error)), exchange, client, head).await
 }
 
 /// Says what went wrong to somebody of whom no request is known.
 pub(super) async fn refusal(record: &mut Record, client: &mut Client, error: &Error) -> After {
     record.failed(error);
     record.answered(error.kind().status());
-    let body = body(error);
-    let reply = Reply { status: error.kind().status(), code: Some(error.kind().code()), body: &body, allow: None };
-    write(&reply, Some("close"), false, record, client).await;
+    write(&Reply::of(error, &body(error)), Some("close"), false, record, client).await;
     After::Linger
 }
 
@@ -53,7 +46,8 @@ struct Reply<'a> {
     status: u16,
     code: Option<&'static str>,
     body: &'a str,
-    allow: Option<&'static str>,
+    /// Header fields that are not those of every answer.
+    fields: &'a [(&'static str, String)],
 }
 
 async fn send(reply: &Reply<'_>, exchange: &mut Exchange, client: &mut Client, head: &RequestHead) -> After {
@@ -108,11 +102,12 @@ fn body(error: &Error) -> String {
     format!("{{\"error\": {text}, \"code\": \"{}\"}}", error.kind().code())
 }
 
-fn allowed(head: &RequestHead) -> &'static str {
-    if head.is("TRACE") || head.is("CONNECT") { ALLOWED } else { "GET, HEAD" }
-}
+impl<'a> Reply<'a> {
+    fn of(error: &'a Error, body: &'a str) -> Self {
+        let kind = error.kind();
+        Self { status: kind.status(), code: Some(kind.code()), body, fields: error.fields() }
+    }
 
-impl Reply<'_> {
     fn encode(&self, connection: Option<&str>, to_head: bool) -> Vec<u8> {
         let mut out = Vec::with_capacity(512);
         encode::status_line(self.status, reason(self.status).as_bytes(), &mut out);
@@ -124,10 +119,10 @@ impl Reply<'_> {
         if let Some(code) = self.code {
             encode::field("x-aqueduct-error", code.as_bytes(), &mut out);
         }
-        if let Some(allow) = self.allow {
-            encode::field("Allow", allow.as_bytes(), &mut out);
+        for (name, value) in self.fields {
+            encode::field(name, value.as_bytes(), &mut out);
         }
-        if self.status == 503 {
+        if self.status == 503 && !self.fields.iter().any(|(name, _)| *name == "Retry-After") {
             encode::field("Retry-After", b"1", &mut out);
         }
         if let Some(connection) = connection {
@@ -145,11 +140,14 @@ fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
         400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
         413 => "Content Too Large",
         414 => "URI Too Long",
+        429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
         502 => "Bad Gateway",
