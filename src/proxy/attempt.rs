@@ -1,4 +1,4 @@
-//! Getting an answer: on a connection that is there, or on a new one.
+//! One attempt to get an answer: the head as it goes out this time, and a connection, one that is there or a new one.
 
 use std::cell::Cell;
 use std::io;
@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::exchange::Failure;
+use super::choose::Forwarding;
+use super::exchange::{Exchange, Failure};
+use crate::config::Route;
 use crate::error::{Error, Kind};
-use crate::h1::ResponseHead;
+use crate::h1::{RequestHead, ResponseHead};
 use crate::h2;
 use crate::relay::{Break, Kept, Relay};
 use crate::upstream::{Key, LOGIN_WANTED, Upstreams};
@@ -19,6 +21,24 @@ use crate::wire::Wire;
 const MAX_REPEATS: usize = 2;
 /// How long the word may take that a request came too late for its connection: more than any round trip.
 const REFUSAL_WAIT: Duration = Duration::from_millis(500);
+
+/// Begins an attempt along this route: all of it that needs no waiting, so that it weighs on no open stream.
+pub(super) fn begin(
+    exchange: &mut Exchange,
+    relay: &mut Relay<'_>,
+    head: &mut RequestHead,
+    route: &Route,
+    forward: &Forwarding,
+) -> Result<(), Failure> {
+    let request = exchange.prepare(relay.is_client_http2(), route, forward, head);
+    exchange.take_body(head)?;
+    relay.begin(request, route.upgrade(head).cloned(), route.timeouts);
+    head.forget_lines();
+    if !forward.key.http2 {
+        relay.preload()?;
+    }
+    Ok(())
+}
 
 /// Sends the request and gives the head of the answer, with the connection on which the rest will come.
 ///

@@ -118,16 +118,31 @@ impl Exchange {
         route.admit.enter().map_err(|full| Error::from(full).into())
     }
 
-    /// Station `headers`: the head as it goes out.
+    /// Both directions of the exchange, with nothing of the request on its way yet: each attempt begins with a head.
+    pub(super) fn relay<'a>(&self, client: &'a mut Client, head: &RequestHead, key: &Key) -> Relay<'a> {
+        let limits = self.snapshot.client;
+        let is_client_http2 = client.wire.is_http2();
+        let trailers = if passes_trailers(is_client_http2, key) { Trailers::Pass } else { Trailers::Drop };
+        let nature = Nature {
+            to_head: self.to_head,
+            expects_continue: head.expects_continue,
+            understands_interim: head.version == Version::Http11,
+            began: self.began,
+        };
+        let request = Flow::new(Outbox::default(), head.body(trailers)).with_limit(limits.max_body);
+        Relay::new(&mut client.wire, &mut client.deadline, request, nature, limits)
+    }
+
+    /// Station `headers`: the head as it goes out in one attempt.
     pub(super) fn prepare(
         &mut self,
-        client: &Client,
+        is_client_http2: bool,
         route: &Route,
         forward: &Forwarding,
         head: &RequestHead,
     ) -> Vec<u8> {
         self.record.upstream(&forward.name, forward.proxy());
-        let to = forward.outgoing(route, head, passes_trailers(client, &forward.key));
+        let to = forward.outgoing(route, head, passes_trailers(is_client_http2, &forward.key));
         let mut out = stock::take_bytes();
         let mut changes = Vec::new();
         let is_pretty = self.record.is_pretty();
@@ -149,38 +164,17 @@ impl Exchange {
         out
     }
 
-    /// Station `relay`, with the request on it. What has arrived of the body goes out with the head.
-    pub(super) fn relay<'a>(
-        &mut self,
-        client: &'a mut Client,
-        head: &RequestHead,
-        request: Vec<u8>,
-        route: &Route,
-        key: &Key,
-    ) -> Result<Relay<'a>, Failure> {
-        let limits = self.snapshot.client;
-        if let (Framing::Length(length), Some(max)) = (head.framing, limits.max_body)
+    /// Station `relay`: the request is taken from the client from here on, if it is not known to be too large.
+    pub(super) fn take_body(&mut self, head: &RequestHead) -> Result<(), Error> {
+        if let (Framing::Length(length), Some(max)) = (head.framing, self.snapshot.client.max_body)
             && length > max
         {
-            return Err(Error::new(Kind::BodyTooLarge).into());
+            return Err(Error::new(Kind::BodyTooLarge));
         }
         if self.request_left == Left::Body {
             self.request_left = Left::Rest;
         }
-        let trailers = if passes_trailers(client, key) { Trailers::Pass } else { Trailers::Drop };
-        let request = Flow::new(Outbox::new(request), head.body(trailers)).with_limit(limits.max_body);
-        let nature = Nature {
-            to_head: self.to_head,
-            expects_continue: head.expects_continue,
-            understands_interim: head.version == Version::Http11,
-            upgrade: route.upgrade(head).cloned(),
-            began: self.began,
-        };
-        let mut relay = Relay::new(&mut client.wire, &mut client.deadline, request, nature, route.timeouts, limits);
-        if !key.http2 {
-            relay.preload()?;
-        }
-        Ok(relay)
+        Ok(())
     }
 
     /// Notes how much of the request a relay has taken.
@@ -212,8 +206,8 @@ impl Exchange {
 }
 
 /// Whether trailers of a request may pass: only from HTTP/2 to HTTP/2, where nobody can take them for anything else.
-fn passes_trailers(client: &Client, key: &Key) -> bool {
-    key.http2 && client.wire.is_http2()
+fn passes_trailers(is_client_http2: bool, key: &Key) -> bool {
+    key.http2 && is_client_http2
 }
 
 /// What of all decisions people want to read.

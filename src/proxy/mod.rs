@@ -176,9 +176,8 @@ async fn walk(
         Way::Route(route, forward) => (route, forward),
     };
     let _places = exchange.admit(route)?;
-    let request = exchange.prepare(client, route, &forward, head);
-    let mut relay = exchange.relay(client, head, request, route, &forward.key)?;
-    head.forget_lines();
+    let mut relay = exchange.relay(client, head, &forward.key);
+    attempt::begin(exchange, &mut relay, head, route, &forward)?;
     let answered = attempt::answer_head(&mut relay, worker.upstreams(), &forward.key, exchange.is_idempotent).await;
     exchange.note_request(&relay);
     let (upstream, answer) = answered?;

@@ -93,6 +93,11 @@ impl Flow {
         self
     }
 
+    /// Puts bytes of ours in front of a body of which nothing has been taken yet.
+    pub fn put_first(&mut self, bytes: Vec<u8>) {
+        self.out.load(bytes);
+    }
+
     /// Puts the bytes of the body that have already arrived behind ours, so that one write takes both.
     ///
     /// # Errors

@@ -15,6 +15,11 @@ pub struct Timeouts {
     pub total: Option<Duration>,
 }
 
+impl Timeouts {
+    /// No limits.
+    pub const NONE: Self = Self { connect: None, first_byte: None, idle: None, total: None };
+}
+
 /// For how long what is sent of a request is kept, so that it can be sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kept {

@@ -77,7 +77,7 @@ pub struct Relay<'a> {
 }
 
 /// What a relay needs to know of the request besides its bytes.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Nature {
     /// Whether it is a HEAD request, whose answer has no body.
     pub to_head: bool,
@@ -85,20 +85,17 @@ pub struct Nature {
     pub expects_continue: bool,
     /// Whether the client understands interim answers: HTTP/1.1 and above.
     pub understands_interim: bool,
-    /// What it asks the upstream to speak from then on.
-    pub upgrade: Option<Upgrade>,
     /// When its head had arrived.
     pub began: Instant,
 }
 
 impl<'a> Relay<'a> {
-    /// A relay for a request whose bytes `request` is to send.
+    /// A relay for a request with the body that `request` is to send. See [`Relay::begin`].
     pub fn new(
         client: &'a mut Wire,
         deadline: &'a mut Deadline,
         request: Flow,
         nature: Nature,
-        timeouts: Timeouts,
         client_limits: ClientLimits,
     ) -> Self {
         Self {
@@ -110,14 +107,23 @@ impl<'a> Relay<'a> {
             answer_begun: false,
             interim: Outbox::default(),
             passes_interim: nature.understands_interim,
-            upgrade: nature.upgrade,
+            upgrade: None,
             to_head: nature.to_head,
-            timeouts,
+            timeouts: Timeouts::NONE,
             client_limits,
             began: nature.began,
             first_turn: Now::known(nature.began),
-            total_at: timeouts.total.map(|total| nature.began + total),
+            total_at: None,
         }
+    }
+
+    /// Begins an attempt to have the request answered: with this head, with the wish to speak another protocol from
+    /// then on, and within these limits.
+    pub fn begin(&mut self, head: Vec<u8>, upgrade: Option<Upgrade>, timeouts: Timeouts) {
+        self.request.put_first(head);
+        self.upgrade = upgrade;
+        self.timeouts = timeouts;
+        self.total_at = timeouts.total.map(|total| self.began + total);
     }
 
     /// Prepares the request for an upstream of which only now is known what it speaks: trailers of requests pass on

@@ -20,6 +20,11 @@ impl Outbox {
         Self { bytes, written: 0 }
     }
 
+    /// Puts these bytes into the place of all others.
+    pub(super) fn load(&mut self, bytes: Vec<u8>) {
+        (self.bytes, self.written) = (bytes, 0);
+    }
+
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {

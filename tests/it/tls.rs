@@ -209,17 +209,11 @@ async fn the_last_bytes_of_an_upload_leave_the_session() {
     let mut deadline = Deadline::default();
     let head = RequestReader::default().read(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", &Limits::REQUEST);
     let body = head.expect("good").expect("whole").0.body(aqueduct::h1::Trailers::Drop);
-    let nature = Nature {
-        to_head: false,
-        expects_continue: false,
-        understands_interim: true,
-        upgrade: None,
-        began: Instant::now(),
-    };
-    let timeouts = Timeouts { connect: None, first_byte: None, idle: None, total: None };
+    let nature = Nature { to_head: false, expects_continue: false, understands_interim: true, began: Instant::now() };
     let limits = ClientLimits { body_timeout: None, write_timeout: None, max_body: None };
-    let flow = Flow::new(Outbox::new(request), body);
-    let mut relay = Relay::new(&mut client, &mut deadline, flow, nature, timeouts, limits);
+    let flow = Flow::new(Outbox::default(), body);
+    let mut relay = Relay::new(&mut client, &mut deadline, flow, nature, limits);
+    relay.begin(request, None, Timeouts::NONE);
     let mut answer = pin!(relay.answer_head(&mut upstream, Kept::Not));
     poll_fn(|cx| {
         assert!(answer.as_mut().poll(cx).is_pending(), "nobody has read the request");
