@@ -17,6 +17,7 @@ use aqueduct::jsonc;
 use aqueduct::origin::{Host, Origin, Scheme};
 use aqueduct::peer::Peer;
 use aqueduct::route::{Fixed, universal};
+use aqueduct::sse::Reader;
 use aqueduct::text::Lang;
 use aqueduct::upstream::{Guard, Handshake, Heard, Hosts, NoProxy, Proxy};
 use http::uri::PathAndQuery;
@@ -391,5 +392,26 @@ fn drain(mut body: Body, data: &[u8], piece: usize) -> Result<(Vec<u8>, bool), V
             Step::Starved => return Ok((passed, false)),
             Step::Done => return Ok((passed, true)),
         }
+    }
+}
+
+/// Events are the same however they arrive, and none is larger than its limit.
+pub fn sse(data: &[u8]) {
+    // Whether a LF that arrives later still counts as part of the event before it is a matter of the piece it is in.
+    let max = if data.contains(&b'\r') { usize::MAX } else { 64 };
+    let read = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+        let (mut reader, mut events) = (Reader::of(max), Vec::new());
+        for piece in pieces {
+            reader.read(piece, |event| {
+                let data = event.data().map(std::borrow::Cow::into_owned);
+                assert!(data.as_ref().is_none_or(|data| data.len() <= max));
+                events.push((event.name().map(<[u8]>::to_vec), data));
+            });
+        }
+        (events, reader.is_between_events(), reader.is_too_large())
+    };
+    let whole = read(&mut std::iter::once(data));
+    for length in [1, 2, 3, 7] {
+        assert_eq!(read(&mut data.chunks(length)), whole, "pieces of {length}");
     }
 }

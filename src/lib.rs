@@ -27,6 +27,7 @@
 //! secret    what must not be shown            text      every sentence, in English and Chinese
 //! jsonc     JSON as people write it           os        what only some systems have
 //! stock     small storage, used over and over pem       certificates as text
+//! sse       where events end, and what they say
 //! ```
 //!
 //! Floors: the ground imports only the ground; stations (`accept` to `record`, and `demo`) import the ground and not
@@ -56,6 +57,7 @@ pub mod record;
 pub mod relay;
 pub mod route;
 pub mod secret;
+pub mod sse;
 pub mod stock;
 pub mod text;
 pub mod upstream;

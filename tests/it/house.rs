@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 /// ground, everything else nothing beside it.
 const FLOORS: [&[&str]; 6] = [
     &[
-        "deadline", "drain", "ending", "error", "h1", "h2", "jsonc", "origin", "os", "peer", "pem", "secret", "stock",
-        "text", "wire",
+        "deadline", "drain", "ending", "error", "h1", "h2", "jsonc", "origin", "os", "peer", "pem", "secret", "sse",
+        "stock", "text", "wire",
     ],
     &["accept", "admit", "demo", "headers", "record", "relay", "route", "upstream"],
     &["config"],
