@@ -1,5 +1,6 @@
 //! What must not be shown: a type for it, and masks for text in which it may stand.
 
+mod digest;
 mod mask;
 
 use std::fmt;
@@ -8,6 +9,7 @@ use base64::Engine;
 use percent_encoding::percent_decode;
 use zeroize::{Zeroize, Zeroizing};
 
+pub use digest::{Digest, NoRandomness, new_key};
 pub use mask::{
     is_secret, is_sensitive, mask_after_name, mask_path, mask_query, mask_target, mask_userinfo, parameters,
 };
@@ -19,7 +21,7 @@ pub const MASK: &str = "***";
 ///
 /// Two of them are compared byte by byte, and how long that takes depends on them. Only what the operator wrote is
 /// compared so: logins that decide whether a connection can be used again, certificates of two configurations. What a
-/// client sends is compared with no secret at all.
+/// client sends is compared with no secret at all: of the keys of clients there are only [`Digest`]s.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(Box<[u8]>);
 
