@@ -71,7 +71,7 @@ pub fn response_head(data: &[u8]) {
     let Ok(Some((head, length))) = whole else { return };
     assert!(length <= data.len() && (100..=999).contains(&head.status));
     let mut sent = Vec::new();
-    let said = Said { chunked: head.framing == Framing::Chunked, connection: None };
+    let said = Said { chunked: head.framing == Framing::Chunked, connection: None, protocol: None };
     write_answer(&head, said, &mut sent);
     let read = ResponseReader::default().read(&sent, false, &Limits::RESPONSE);
     let (again, length) = read.expect("what is sent is valid").expect("what is sent is whole");
@@ -343,7 +343,8 @@ fn stream_request(data: &[u8]) -> Option<http::Request<()>> {
 }
 
 fn forward(head: &RequestHead, upgrade: Option<&Upgrade>) -> Vec<u8> {
-    let to = Outgoing { target: b"/", host: b"up", authorization: None, proxy: None, trailers: false, upgrade };
+    let to =
+        Outgoing { target: b"/", host: b"up", authorization: None, proxy: None, trailers: false, upgrade, edits: &[] };
     let mut out = Vec::new();
     Policy::default().write_request(head, &to, &mut out, |_, _| {});
     out

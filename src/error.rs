@@ -37,6 +37,10 @@ pub enum Kind {
     BadPath,
     /// The method is not served here.
     MethodNotAllowed,
+    /// Nobody whose key is good asks.
+    Unauthorized(Unproven),
+    /// Somebody asks whose key is not good for this route.
+    Forbidden,
     /// The request is not HTTP/1.1, or exceeds a limit on heads.
     BadRequest(Violation),
     /// The client was silent for too long inside its own request.
@@ -105,6 +109,19 @@ pub enum Ban {
     NotAllowed,
     /// This program itself listens there.
     Own,
+}
+
+/// Why nobody knows who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Unproven {
+    /// There is no key in the request.
+    Missing,
+    /// What may be a key is nobody's.
+    Unknown,
+    /// The key is switched off.
+    Disabled,
+    /// The time of the key is over.
+    Expired,
 }
 
 /// What a limit on requests counts.
@@ -244,7 +261,8 @@ impl Kind {
         match self {
             Self::BadTargetUrl | Self::EmptyPath | Self::BadPath => 400,
             Self::BadRequest(violation) => violation.status(),
-            Self::TargetForbidden(_) => 403,
+            Self::Unauthorized(_) => 401,
+            Self::TargetForbidden(_) | Self::Forbidden => 403,
             Self::RouteNotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
@@ -278,6 +296,8 @@ impl Kind {
             Self::EmptyPath => "empty_path",
             Self::BadPath => "bad_path",
             Self::MethodNotAllowed => "method_not_allowed",
+            Self::Unauthorized(_) => "unauthorized",
+            Self::Forbidden => "forbidden",
             Self::BadRequest(Violation::RequestLineTooLong) => "uri_too_long",
             Self::BadRequest(Violation::HeadTooLong | Violation::TooManyFields) => "head_too_large",
             Self::BadRequest(Violation::UnsupportedVersion) => "unsupported_version",
@@ -326,6 +346,11 @@ impl Kind {
                 "Invalid path: it has '.' or '..' segments, a control character or a broken escape.".into()
             }
             Self::MethodNotAllowed => "Method not allowed.".into(),
+            // Whoever has a key may know what it is worth; whoever has none learns nothing.
+            Self::Unauthorized(Unproven::Missing | Unproven::Unknown) => "Missing or unknown API key.".into(),
+            Self::Unauthorized(Unproven::Disabled) => "This API key is disabled.".into(),
+            Self::Unauthorized(Unproven::Expired) => "This API key has expired.".into(),
+            Self::Forbidden => "This API key is not allowed on this route.".into(),
             Self::BadRequest(violation) => format!("Invalid request: {violation}.").into(),
             Self::RequestTimeout => "The request did not arrive in time.".into(),
             Self::BodyTooLarge => "The request body is larger than this proxy accepts.".into(),

@@ -1,4 +1,4 @@
-//! Who may begin: how many exchanges run at once, in all and on each route.
+//! Who may begin: whose key is good for it ([`Keys`]), and how many exchanges run at once, in all and on each route.
 //!
 //! An exchange takes its places when its route is known and leaves them with its last byte, however it ends. Where there
 //! is none it is told so at once: nothing waits for a place. The limits are part of the configuration and are swapped
@@ -6,9 +6,15 @@
 //! limit on those that run already, too. Where there is no limit nothing is counted: it would cost every request
 //! something, for an answer that nobody asks for.
 
+mod client;
+mod keys;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+pub use client::{Client, Pattern, Standing};
+pub use keys::{Credentials, Keys, MIN_KEY};
 
 use crate::error::{Error, Kind, Scope};
 

@@ -52,6 +52,7 @@ pub(super) fn command(lang: Lang) -> Command {
                 .arg(positional(lang, "method", "METHOD", Help::Method).required(true))
                 .arg(positional(lang, "path", "PATH", Help::Path).required(true))
                 .arg(option(lang, "header", "HEADER", Help::Header).short('H').action(ArgAction::Append))
+                .arg(option(lang, "client", "NAME", Help::ExplainClient))
                 .args(run_flags(lang)),
         )
         .subcommand(
@@ -59,6 +60,12 @@ pub(super) fn command(lang: Lang) -> Command {
                 .about(text(Help::Init))
                 .arg(language_flag(lang))
                 .arg(positional(lang, "file", "FILE", Help::InitFile).value_parser(value_parser!(PathBuf))),
+        )
+        .subcommand(
+            localized(Command::new("keygen"), lang)
+                .about(text(Help::Keygen))
+                .arg(language_flag(lang))
+                .arg(positional(lang, "name", "NAME", Help::KeygenName).required(true)),
         )
         .subcommand(localized(Command::new("schema"), lang).about(text(Help::Schema)).arg(language_flag(lang)))
         .subcommand(localized(Command::new("routes"), lang).about(text(Help::Routes)).args(run_flags(lang)))

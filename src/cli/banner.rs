@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use super::ways;
+use super::{clients, ways};
 use crate::accept::{At, Opener};
 use crate::app::{App, Site};
 use crate::config::{Live, Route, Snapshot, Target};
-use crate::text::{Lang, Say, Speak, shown};
+use crate::text::{ClientSay, Lang, Say, Speak, shown};
 
 const RULE: &str = "============================================================";
 
@@ -45,7 +45,10 @@ pub(super) fn banner(live: &Live, running: &App) -> String {
     if !snapshot.headers_to_drop.is_empty() {
         line(&Say::DroppedHeaders(&shown(&snapshot.headers_to_drop.join(", ")).to_string()));
     }
-    line(&Say::Rule(""));
+    if let Some(keys) = &snapshot.keys {
+        let _ = writeln!(text, "{}", clients::count(keys).in_lang(lang));
+    }
+    push(&mut text, lang, &Say::Rule(""));
     text.push_str(&routes(snapshot));
     let mut line = |say: &Say<'_>| push(&mut text, lang, say);
     line(&Say::Rule(""));
@@ -81,6 +84,9 @@ fn route_line(base_path: &str, route: &Route, snapshot: &Snapshot) -> String {
     let mut notes = Vec::new();
     if !route.enabled {
         notes.push(say(&Say::Disabled));
+    }
+    if route.enabled && route.is_public {
+        notes.push(ClientSay::Public.in_lang(snapshot.lang).to_string());
     }
     if let (true, Some(force)) = (route.enabled, route.force) {
         notes.push(say(&Say::RoutePolicy { force }));

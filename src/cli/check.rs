@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::{Caller, MISUSE, banner, line, print, print_error, print_refusal};
+use super::{Caller, MISUSE, banner, clients, line, print, print_error, print_refusal};
 use crate::app;
 use crate::config::{Finding, Severity, has_errors, schema as schema_of};
 use crate::text::{Lang, Say, Tell, shown};
@@ -32,6 +32,9 @@ pub(super) fn check(caller: &Caller<'_>, strict: bool) -> ExitCode {
     }
     print(&line(&Tell::CheckPassed { file: &file, warnings }, lang));
     if let Some((snapshot, settings)) = read {
+        if let Some(keys) = &snapshot.keys {
+            print(&clients::list(keys, lang));
+        }
         print(&line(&Tell::LimitsPart, lang));
         print(&limits(&settings));
         let allowed = app::max_connections(&snapshot);

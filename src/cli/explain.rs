@@ -14,7 +14,7 @@ use crate::h1::{RequestHead, RequestReader};
 use crate::headers::{Action, Rule};
 use crate::proxy::explain::{Explained, Plan, explain as walk};
 use crate::secret::mask_target;
-use crate::text::{Because, Lang, Say, Speak, Tell, failure, shown, spoken};
+use crate::text::{Because, ClientSay, Lang, Say, Speak, Tell, failure, shown, spoken};
 
 pub(super) fn explain(caller: &Caller<'_>, matches: &ArgMatches) -> ExitCode {
     let source = caller.source();
@@ -26,9 +26,14 @@ pub(super) fn explain(caller: &Caller<'_>, matches: &ArgMatches) -> ExitCode {
         }
     };
     let lang = snapshot.lang;
+    let client = matches.get_one::<String>("client").map(String::as_str);
     let explained = match request(matches, &snapshot.accept.head) {
-        Ok(head) => walk(&snapshot, &head),
-        Err(error) => Explained::Refused(error),
+        Ok(head) => walk(&snapshot, &head, client),
+        Err(error) => Ok(Explained::Refused(error)),
+    };
+    let Ok(explained) = explained else {
+        print_error(&line(&ClientSay::Nobody(&shown(client.unwrap_or_default())), lang));
+        return MISUSE.into();
     };
     match explained {
         Explained::Health => {
@@ -75,6 +80,9 @@ fn told(plan: &Plan, lang: Lang) -> String {
         // Writing to a string does not fail.
         let _ = writeln!(text, "{}", spoken(say, lang));
     };
+    if let Some(client) = &plan.client {
+        say(&ClientSay::Asks(&shown(&**client)));
+    }
     if let Some((base_path, effective)) = &plan.stripped {
         say(&Say::Stripped { base_path, effective: &shown(&mask_target(effective)) });
     }
@@ -131,6 +139,7 @@ fn because(rule: Rule) -> Because {
         Rule::Repeated => Because::Replaced,
         Rule::Expect => Because::Answered,
         Rule::Trailer => Because::Trailer,
+        Rule::ClientKey => Because::ClientKey,
         Rule::NoUpgrade => Because::NoUpgrade,
     }
 }

@@ -3,10 +3,12 @@
 mod arguments;
 mod banner;
 mod check;
+mod clients;
 mod demo;
 mod explain;
 mod healthcheck;
 mod init;
+mod keygen;
 mod run;
 mod ways;
 
@@ -53,6 +55,7 @@ pub fn main() -> ExitCode {
         Some(("routes", _)) => check::routes(&caller),
         Some(("schema", _)) => check::schema(),
         Some(("init", matches)) => init::init(lang, matches.get_one::<PathBuf>("file")),
+        Some(("keygen", matches)) => keygen::keygen(lang, matches.get_one::<String>("name").map_or("", String::as_str)),
         Some(("healthcheck", _)) => healthcheck::healthcheck(&caller),
         Some(("demo", matches)) => demo::demo(lang, matches.get_one("port").copied()),
         Some(("completions", matches)) => completions(lang, matches),

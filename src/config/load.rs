@@ -14,7 +14,7 @@ use super::raw::File;
 use super::schema::schema;
 use super::verify::verify;
 use crate::jsonc::{self, Map, Path, Position};
-use crate::secret::{is_sensitive, mask_target};
+use crate::secret::{Digest, is_sensitive, mask_target};
 use crate::text::{DoorProblem, Problem};
 
 /// What a configuration may refer to.
@@ -171,6 +171,11 @@ fn has_literal_keys(value: &Value) -> bool {
     let mut urls = urls.chain([&value["global_proxy"]]).filter_map(Value::as_str);
     // What would be masked is a login, or a key in the query.
     if urls.any(|url| !url.contains("${") && matches!(mask_target(url.trim().as_bytes()), Cow::Owned(_))) {
+        return true;
+    }
+    let clients =
+        value["client_keys"].as_object().into_iter().flatten().filter_map(|(_, client)| client["key"].as_str());
+    if clients.into_iter().any(|key| !key.is_empty() && !key.contains("${") && !Digest::is_meant(key)) {
         return true;
     }
     let headers = routes(value).flat_map(|(_, route)| route["custom_headers"].as_object().into_iter().flatten());

@@ -29,6 +29,8 @@ pub struct Snapshot {
     pub client: relay::ClientLimits,
     /// How many clients may be connected.
     pub max_connections: usize,
+    /// The keys of clients. `None`: everybody may come.
+    pub keys: Option<admit::Keys>,
     /// Base path and keys; the numbers are places in `routes`.
     pub table: route::Table,
     /// Every route of the file, in its order.
@@ -67,6 +69,8 @@ pub struct Route {
     pub way_out: upstream::WayOut,
     /// What the banner says of where it leads.
     pub shown_target: Box<str>,
+    /// Whether everybody may use it, also where there are keys of clients.
+    pub is_public: bool,
     /// How many exchanges may run at once.
     pub admit: admit::Policy,
     /// What is done to headers.

@@ -7,6 +7,7 @@
 
 mod body;
 mod chunked;
+mod edit;
 pub mod encode;
 mod fields;
 mod framing;
@@ -17,6 +18,7 @@ mod upgrade;
 mod violation;
 
 pub use body::{Body, Step, Trailers};
+pub use edit::Edit;
 pub(crate) use fields::is_name;
 pub use fields::{Field, Fields, list, names_field};
 pub use framing::Framing;

@@ -5,16 +5,19 @@ use crate::h1::{Field, ResponseHead, encode};
 
 /// What the head says of framing and connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Said {
+pub struct Said<'a> {
     /// The body goes out in chunks.
     pub chunked: bool,
     /// What has to be said about the connection; nothing where the version says it already.
     pub connection: Option<&'static str>,
+    /// The subprotocol that a 101 chooses if the upstream chooses none: that which the client offered and the upstream
+    /// did not see.
+    pub protocol: Option<&'a [u8]>,
 }
 
 /// Writes the head of an answer as it goes to the client: all lines as they came, but for those of the connection. Of
 /// these, a 101 keeps the one that names the protocol, since its connection becomes one with the client's.
-pub fn write_answer(head: &ResponseHead, said: Said, out: &mut Vec<u8>) {
+pub fn write_answer(head: &ResponseHead, said: Said<'_>, out: &mut Vec<u8>) {
     encode::status_line(head.status, head.reason(), out);
     let named = Named::of(&head.fields, head.names_fields);
     let switches = head.status == 101;
@@ -41,6 +44,11 @@ pub fn write_answer(head: &ResponseHead, said: Said, out: &mut Vec<u8>) {
     if said.chunked && !chunked_written {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
+    if let Some(protocol) = said.protocol
+        && head.fields.values(b"sec-websocket-protocol").next().is_none()
+    {
+        encode::field("Sec-WebSocket-Protocol", protocol, out);
+    }
     if let Some(connection) = said.connection {
         encode::field("Connection", connection.as_bytes(), out);
     }
@@ -59,9 +67,9 @@ mod tests {
     use super::*;
     use crate::h1::{Limits, ResponseReader};
 
-    const PLAIN: Said = Said { chunked: false, connection: None };
+    const PLAIN: Said<'_> = Said { chunked: false, connection: None, protocol: None };
 
-    fn write(answer: &str, said: Said) -> String {
+    fn write(answer: &str, said: Said<'_>) -> String {
         let read = ResponseReader::default().read(answer.as_bytes(), false, &Limits::RESPONSE);
         let mut out = Vec::new();
         write_answer(&read.expect("valid").expect("whole").0, said, &mut out);
@@ -77,13 +85,13 @@ mod tests {
     #[test]
     fn fields_of_the_connection_stay_behind() {
         let answer = "HTTP/1.0 200 OK\r\nConnection: close, X-Hop\r\nx-hop: 1\r\nKeep-Alive: timeout=5\r\nUpgrade: h2\r\nETag: x\r\n\r\n";
-        let said = Said { chunked: false, connection: Some("keep-alive") };
+        let said = Said { connection: Some("keep-alive"), ..PLAIN };
         assert_eq!(write(answer, said), "HTTP/1.1 200 OK\r\nETag: x\r\nConnection: keep-alive\r\n\r\n");
     }
 
     #[test]
     fn chunks_are_announced_where_there_are_any() {
-        let chunked = Said { chunked: true, connection: None };
+        let chunked = Said { chunked: true, ..PLAIN };
         let answer = "HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\nTrailer: x\r\nA: b\r\n\r\n";
         assert_eq!(
             write(answer, chunked),
@@ -96,10 +104,21 @@ mod tests {
     #[test]
     fn a_switch_names_its_protocol() {
         let answer = "HTTP/1.1 101 Fine\r\nconnection: upgrade, X-Hop\r\nupgrade: WebSocket\r\nX-Hop: 1\r\nContent-Length: 0\r\nSec-WebSocket-Accept: x\r\n\r\n";
-        let said = Said { chunked: false, connection: Some("Upgrade") };
+        let said = Said { connection: Some("Upgrade"), ..PLAIN };
         assert_eq!(
             write(answer, said),
             "HTTP/1.1 101 Fine\r\nupgrade: WebSocket\r\nSec-WebSocket-Accept: x\r\nConnection: Upgrade\r\n\r\n"
+        );
+        // A protocol is chosen for a client that offered one which the upstream did not see.
+        let said = Said { protocol: Some(b"ours"), ..said };
+        assert_eq!(
+            write(answer, said),
+            "HTTP/1.1 101 Fine\r\nupgrade: WebSocket\r\nSec-WebSocket-Accept: x\r\nSec-WebSocket-Protocol: ours\r\nConnection: Upgrade\r\n\r\n"
+        );
+        let chosen = "HTTP/1.1 101 Fine\r\nUpgrade: websocket\r\nsec-websocket-protocol: a\r\n\r\n";
+        assert_eq!(
+            write(chosen, said),
+            "HTTP/1.1 101 Fine\r\nUpgrade: websocket\r\nsec-websocket-protocol: a\r\nConnection: Upgrade\r\n\r\n"
         );
     }
 

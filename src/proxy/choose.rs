@@ -1,13 +1,15 @@
-//! Where a request goes, by its method and target alone.
+//! Where a request goes, by its method and target alone, and whether whoever asks may go there.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use percent_encoding::percent_decode;
 
+use crate::admit::Credentials;
 use crate::config::{Route, Snapshot, Target as RouteTarget};
 use crate::error::{Error, Kind};
-use crate::h1::{RequestHead, Target};
+use crate::h1::{Edit, RequestHead, Target};
 use crate::headers::{Outgoing, ToProxy};
 use crate::route::{Chosen, Forward, universal};
 use crate::secret;
@@ -17,6 +19,20 @@ use crate::upstream::{BadVariable, Key};
 const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 /// Those of the question whether the proxy is alive.
 const ALLOWED_AT_ROOT: &str = "GET, HEAD";
+
+/// What a request asks for.
+pub(super) enum Asked<'a, 'h> {
+    /// Whether the proxy is alive.
+    Health,
+    /// A route, by the key that stands in it, if there is one of this key.
+    Route {
+        segment: &'h [u8],
+        route: Option<&'a Arc<Route>>,
+        /// What follows the key.
+        rest: &'h [u8],
+        query: Option<&'h [u8]>,
+    },
+}
 
 /// Where a request goes.
 pub(super) enum Way<'a> {
@@ -48,13 +64,20 @@ impl Forwarding {
     }
 
     /// What the head of the request needs to know of that, and whether its trailers pass.
-    pub(super) fn outgoing<'a>(&'a self, route: &Route, head: &'a RequestHead, trailers: bool) -> Outgoing<'a> {
+    pub(super) fn outgoing<'a>(
+        &'a self,
+        route: &Route,
+        head: &'a RequestHead,
+        edits: &'a [Edit],
+        trailers: bool,
+    ) -> Outgoing<'a> {
         Outgoing {
             target: &self.forward.target,
             host: &self.forward.host,
             authorization: self.forward.authorization.as_ref(),
             trailers,
             upgrade: route.upgrade(head),
+            edits,
             proxy: self
                 .key
                 .takes_whole_requests()
@@ -73,7 +96,8 @@ impl Forwarding {
     }
 }
 
-pub(super) fn choose<'a>(snapshot: &'a Snapshot, head: &RequestHead) -> Result<Way<'a>, Error> {
+/// What a request asks for.
+pub(super) fn find<'a, 'h>(snapshot: &'a Snapshot, head: &'h RequestHead) -> Result<Asked<'a, 'h>, Error> {
     let target = match head.target() {
         // TRACE would send the injected key back to the client; CONNECT would open a tunnel past every route.
         _ if head.is("TRACE") || head.is("CONNECT") => return Err(not_allowed(ALLOWED)),
@@ -82,19 +106,71 @@ pub(super) fn choose<'a>(snapshot: &'a Snapshot, head: &RequestHead) -> Result<W
     };
     let choice = snapshot.table.choose(target);
     let is_read = head.is("GET") || head.is("HEAD");
+    let query = choice.query;
     match choice.chosen {
-        Chosen::Root if is_read => Ok(Way::Health),
+        Chosen::Root if is_read => Ok(Asked::Health),
         Chosen::Root if choice.stripped => Err(Error::new(Kind::EmptyPath)),
         Chosen::Root => Err(not_allowed(ALLOWED_AT_ROOT)),
-        Chosen::Unknown { segment } => Err(not_found(segment)),
+        Chosen::Unknown { segment } => Ok(Asked::Route { segment, route: None, rest: b"", query }),
         Chosen::Route { number, rest } => {
-            let route = &snapshot.routes[number];
-            let mut forwarding = forward(snapshot, route, rest, choice.query)?;
-            if route.upgrade(head).is_some() {
-                forwarding.take_connection_of_its_own();
-            }
-            Ok(Way::Route(route, forwarding))
+            let route = Some(&snapshot.routes[number]);
+            Ok(Asked::Route { segment: &choice.effective[..choice.effective.len() - rest.len()], route, rest, query })
         }
+    }
+}
+
+impl<'a> Asked<'a, '_> {
+    /// The route, if there is one.
+    pub(super) fn route(&self) -> Option<&'a Arc<Route>> {
+        match self {
+            Self::Route { route, .. } => *route,
+            Self::Health => None,
+        }
+    }
+
+    /// Who asks, if anybody is asked for that.
+    pub(super) fn credentials(&self, snapshot: &Snapshot, head: &RequestHead) -> Option<Box<Credentials>> {
+        let (Some(keys), Self::Route { route, rest, query, .. }) = (&snapshot.keys, self) else { return None };
+        let now = Timestamp::now();
+        // The whole target is the client's own on such a route, and a part of the query may stand encoded in the path.
+        let target = match route {
+            Some(route) if matches!(route.target, RouteTarget::Universal(_)) => {
+                universal(&route.key, rest, *query).ok()
+            }
+            _ => None,
+        };
+        let query = target.as_ref().map_or(*query, |forward| split_query(&forward.target).1);
+        Some(Box::new(keys.find(head, query, now)))
+    }
+
+    /// Whether he may go on. Strangers are not told which routes there are: all but those that are open to everybody
+    /// look alike to them.
+    pub(super) fn check(&self, credentials: Option<&Credentials>) -> Result<(), Error> {
+        match (self, credentials) {
+            (Self::Health, _) | (_, None) => Ok(()),
+            (Self::Route { route: None, .. }, Some(credentials)) => credentials.check().map(|_| ()),
+            (Self::Route { route: Some(route), .. }, Some(_)) if route.is_public => Ok(()),
+            (Self::Route { route: Some(route), .. }, Some(credentials)) => credentials.check_for(&route.key),
+        }
+    }
+
+    /// Where it goes, without what the client has proved himself with.
+    pub(super) fn way(
+        self,
+        snapshot: &'a Snapshot,
+        head: &RequestHead,
+        credentials: Option<&Credentials>,
+    ) -> Result<Way<'a>, Error> {
+        let (route, rest, query) = match self {
+            Self::Health => return Ok(Way::Health),
+            Self::Route { segment, route: None, .. } => return Err(not_found(segment)),
+            Self::Route { route: Some(route), rest, query, .. } => (route, rest, query),
+        };
+        let mut forwarding = forward(snapshot, route, rest, query, credentials)?;
+        if route.upgrade(head).is_some() {
+            forwarding.take_connection_of_its_own();
+        }
+        Ok(Way::Route(route, forwarding))
     }
 }
 
@@ -105,7 +181,14 @@ pub(super) fn stripped(snapshot: &Snapshot, head: &RequestHead) -> Option<(Box<s
     choice.stripped.then(|| (snapshot.table.base_path().as_str().into(), choice.effective.into()))
 }
 
-fn forward(snapshot: &Snapshot, route: &Route, rest: &[u8], query: Option<&[u8]>) -> Result<Forwarding, Error> {
+fn forward(
+    snapshot: &Snapshot,
+    route: &Route,
+    rest: &[u8],
+    query: Option<&[u8]>,
+    credentials: Option<&Credentials>,
+) -> Result<Forwarding, Error> {
+    let without_keys = |query| credentials.map_or(query, |credentials| credentials.query(query));
     match &route.target {
         RouteTarget::Missing => Err(Error::with_answer(
             Kind::RouteMisconfigured,
@@ -113,13 +196,18 @@ fn forward(snapshot: &Snapshot, route: &Route, rest: &[u8], query: Option<&[u8]>
         )),
         RouteTarget::NoWayOut(bad) => Err(no_way_out(route, *bad)),
         RouteTarget::Fixed { url, key, name } => Ok(Forwarding {
-            forward: url.forward(rest, query)?,
+            forward: url.forward(rest, without_keys(query))?,
             key: Arc::clone(key),
             name: Arc::clone(name),
             is_universal: false,
         }),
         RouteTarget::Universal(guard) => {
             let mut forward = universal(&route.key, rest, query)?;
+            let (path, query) = split_query(&forward.target);
+            let rest = without_keys(query);
+            if rest.map(<[u8]>::len) != query.map(<[u8]>::len) {
+                forward.target = rest.map_or_else(|| path.to_vec(), |rest| [path, rest].join(&b'?'));
+            }
             let origin = forward.origin.take().ok_or_else(|| Error::new(Kind::Internal))?;
             guard.check(&origin.host)?;
             let name = origin.to_string().into();
@@ -134,6 +222,14 @@ fn forward(snapshot: &Snapshot, route: &Route, rest: &[u8], query: Option<&[u8]>
 pub(super) fn no_way_out(route: &Route, bad: BadVariable) -> Error {
     let answer = format!("Route '{}' has no usable upstream proxy.", route.key);
     Error::with_answer(Kind::RouteProxyUnusable, answer).detail(bad.name)
+}
+
+/// A target's path and its query.
+fn split_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match memchr::memchr(b'?', target) {
+        Some(at) => (&target[..at], Some(&target[at + 1..])),
+        None => (target, None),
+    }
 }
 
 fn not_allowed(allowed: &str) -> Error {

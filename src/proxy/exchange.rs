@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::choose::{self, Forwarding, Way};
 use crate::accept::Client;
-use crate::admit::Places;
+use crate::admit::{self, Credentials, Places};
 use crate::config::{Route, Snapshot};
 use crate::ending::End;
 use crate::error::{Error, Kind};
@@ -32,6 +32,10 @@ pub(super) struct Exchange {
     pub(super) is_idempotent: bool,
     /// How much of the request is left in the client's connection.
     pub(super) request_left: Left,
+    /// Who asks, where that has to be somebody or is said all the same.
+    pub(super) client: Option<Arc<admit::Client>>,
+    /// What he has proved it with. Boxed: there is none where everybody may come.
+    pub(super) credentials: Option<Box<Credentials>>,
     /// Whether the log has been told what becomes of the request.
     is_told: bool,
 }
@@ -101,16 +105,34 @@ impl Exchange {
         let request_left = if has_body { Left::Body } else { Left::Nothing };
         let to_head = h1::is_to_head(head);
         let is_idempotent = matches!(head.method(), b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE");
-        Self { snapshot, record, began, ended_at: None, to_head, is_idempotent, request_left, is_told: false }
+        Self {
+            snapshot,
+            record,
+            began,
+            ended_at: None,
+            to_head,
+            is_idempotent,
+            request_left,
+            client: None,
+            credentials: None,
+            is_told: false,
+        }
     }
 
-    /// Station `route`.
+    /// Station `route`, and of station `admit` who may go where.
     pub(super) fn choose<'a>(&mut self, snapshot: &'a Snapshot, head: &RequestHead) -> Result<Way<'a>, Error> {
-        let way = choose::choose(snapshot, head);
-        if let Ok(Way::Route(route, _)) = &way {
+        let asked = choose::find(snapshot, head)?;
+        if let Some(route) = asked.route() {
             self.record.route(&route.key);
         }
-        way
+        self.credentials = asked.credentials(snapshot, head);
+        let credentials = self.credentials.as_deref();
+        if let Some(owner) = credentials.and_then(Credentials::owner) {
+            self.record.client(&owner.name);
+        }
+        asked.check(credentials)?;
+        self.client = credentials.and_then(Credentials::client).cloned();
+        asked.way(snapshot, head, credentials)
     }
 
     /// Station `admit`: the exchange runs from here on, if it may. It has ended when what this gives goes.
@@ -142,7 +164,8 @@ impl Exchange {
         head: &RequestHead,
     ) -> Vec<u8> {
         self.record.upstream(&forward.name, forward.proxy());
-        let to = forward.outgoing(route, head, passes_trailers(is_client_http2, &forward.key));
+        let edits = self.credentials.as_deref().map_or(&[][..], Credentials::edits);
+        let to = forward.outgoing(route, head, edits, passes_trailers(is_client_http2, &forward.key));
         let mut out = stock::take_bytes();
         let mut changes = Vec::new();
         let is_pretty = self.record.is_pretty();
@@ -189,10 +212,11 @@ impl Exchange {
         if std::mem::replace(&mut self.is_told, true) {
             return;
         }
-        let snapshot = &self.snapshot;
+        let (snapshot, credentials) = (&self.snapshot, self.credentials.as_deref());
         self.record.sent(|| Sent {
             method: head.method().into(),
             target: head.raw_target().into(),
+            client: credentials.and_then(Credentials::owner).map(|owner| Arc::clone(&owner.name)),
             stripped: choose::stripped(snapshot, head),
             forwarded: forwarded(),
         });

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::choose::{self, Way};
+use crate::admit::Credentials;
 use crate::config::{Route, Snapshot};
 use crate::error::Error;
 use crate::h1::{RequestHead, Upgrade};
@@ -24,6 +27,8 @@ pub enum Explained {
 pub struct Plan {
     /// Along which route.
     pub route: Arc<Route>,
+    /// For whom.
+    pub client: Option<Arc<str>>,
     /// The base path and what was left of the path, if it was taken off.
     pub stripped: Option<(Box<str>, Box<[u8]>)>,
     /// `scheme://host`.
@@ -42,23 +47,41 @@ pub struct Plan {
     pub timeouts: Timeouts,
 }
 
-/// Says what would become of a request.
-#[must_use]
-pub fn explain(snapshot: &Snapshot, head: &RequestHead) -> Explained {
-    let (route, forward) = match choose::choose(snapshot, head) {
-        Ok(Way::Route(route, forward)) => (route, forward),
-        Ok(Way::Health) => return Explained::Health,
-        Err(error) => return Explained::Refused(error),
+/// Says what would become of a request. `client` is who asks, if that is not to be found out from the request.
+///
+/// # Errors
+/// There is nobody of this name.
+pub fn explain(snapshot: &Snapshot, head: &RequestHead, client: Option<&str>) -> Result<Explained, NobodyOfThisName> {
+    let credentials = match client {
+        Some(name) => {
+            Some(snapshot.keys.as_ref().and_then(|keys| keys.named(name, Timestamp::now())).ok_or(NobodyOfThisName)?)
+        }
+        None => None,
     };
-    let way = match route.way_out.take(&forward.key.origin) {
-        Ok(way) => way,
-        Err(bad) => return Explained::Refused(choose::no_way_out(route, bad)),
+    Ok(walk(snapshot, head, credentials.as_ref()).unwrap_or_else(Explained::Refused))
+}
+
+/// No client key has this name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NobodyOfThisName;
+
+fn walk(snapshot: &Snapshot, head: &RequestHead, given: Option<&Credentials>) -> Result<Explained, Error> {
+    let asked = choose::find(snapshot, head)?;
+    let found = asked.credentials(snapshot, head);
+    let credentials = given.or(found.as_deref());
+    asked.check(credentials)?;
+    // What stands in the request is taken out of it, whoever asks.
+    let (route, forward) = match asked.way(snapshot, head, found.as_deref())? {
+        Way::Route(route, forward) => (route, forward),
+        Way::Health => return Ok(Explained::Health),
     };
-    let to = forward.outgoing(route, head, false);
+    let way = route.way_out.take(&forward.key.origin).map_err(|bad| choose::no_way_out(route, bad))?;
+    let to = forward.outgoing(route, head, found.as_deref().map_or(&[][..], Credentials::edits), false);
     let mut headers = Vec::new();
     route.headers.write_request(head, &to, &mut Vec::new(), |name, action| headers.push((name.to_vec(), action)));
-    Explained::Forwarded(Box::new(Plan {
+    Ok(Explained::Forwarded(Box::new(Plan {
         route: Arc::clone(route),
+        client: credentials.and_then(Credentials::client).map(|client| Arc::clone(&client.name)),
         stripped: choose::stripped(snapshot, head),
         base: forward.base(),
         way,
@@ -67,5 +90,5 @@ pub fn explain(snapshot: &Snapshot, head: &RequestHead) -> Explained {
         target: forward.forward.target,
         headers,
         timeouts: route.timeouts,
-    }))
+    })))
 }

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 
 use super::exchange::{After, Exchange};
 use super::respond;
+use crate::admit::Credentials;
 use crate::ending::End;
 use crate::h1::ResponseHead;
 use crate::headers::{self, Said};
@@ -18,7 +19,8 @@ pub(super) fn tunnel<'a>(
     answer: &ResponseHead,
 ) -> Box<Tunnel<'a>> {
     exchange.record.answered(answer.status);
-    let said = Said { chunked: false, connection: Some("Upgrade") };
+    let protocol = exchange.credentials.as_deref().and_then(Credentials::only_protocol);
+    let said = Said { chunked: false, connection: Some("Upgrade"), protocol };
     // Boxed: what a tunnel needs must not weigh on every open stream.
     Box::new(relay.into_tunnel(upstream, |out| headers::write_answer(answer, said, out)))
 }

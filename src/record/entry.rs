@@ -21,6 +21,8 @@ pub struct Entry {
     pub began: Instant,
     /// Who asked.
     pub peer: Peer,
+    /// Whose key was presented.
+    pub client: Option<Arc<str>>,
     /// The key of its route.
     pub route: Option<Arc<str>>,
     /// Its method.
@@ -56,6 +58,7 @@ impl Entry {
             began_at: Timestamp::now(),
             began,
             peer,
+            client: None,
             route: None,
             method: None,
             target: None,
@@ -127,6 +130,8 @@ pub struct Sent {
     pub method: Box<[u8]>,
     /// Its target, unmasked.
     pub target: Box<[u8]>,
+    /// Whose key was presented.
+    pub client: Option<Arc<str>>,
     /// The base path and what was left of the path, if it was taken off.
     pub stripped: Option<(Box<str>, Box<[u8]>)>,
     /// Where it goes, if it goes anywhere.

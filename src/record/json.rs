@@ -14,6 +14,9 @@ struct Object<'a> {
     ts: String,
     id: String,
     peer: String,
+    /// Only where clients have keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<&'a str>,
     route: Option<&'a str>,
     method: Option<String>,
     path: Option<String>,
@@ -34,6 +37,7 @@ pub(super) fn ended(entry: &Entry, out: &mut String) {
         ts: format!("{:.3}", entry.began_at),
         id: entry.id.to_string(),
         peer: entry.peer.to_string(),
+        client: entry.client.as_deref(),
         route: entry.route.as_deref(),
         method: entry.method.as_deref().map(|method| shown(method).to_string()),
         path: entry.target.as_deref().map(|target| shown(&secret::mask_target(target)).to_string()),

@@ -81,6 +81,13 @@ impl Record {
         }
     }
 
+    /// Adds whose key was presented.
+    pub fn client(&mut self, name: &Arc<str>) {
+        if let Some(open) = &mut self.open {
+            open.entry.client = Some(Arc::clone(name));
+        }
+    }
+
     /// Adds which route was taken.
     pub fn route(&mut self, route: &Arc<str>) {
         if let Some(open) = &mut self.open {

@@ -19,6 +19,9 @@ pub(super) fn is_for_stderr(kind: Kind) -> bool {
 pub(super) fn sent(sent: &Sent, id: Id, lang: Lang, out: &mut String) {
     let mut line = |say: &Say<'_>| push(out, lang, say);
     line(&Say::Request { line: &RequestLine { sent, id } });
+    if let Some(client) = &sent.client {
+        line(&Say::ForClient(&shown(&**client)));
+    }
     if let Some((base_path, effective)) = &sent.stripped {
         line(&Say::Stripped { base_path, effective: &Target(effective) });
     }
@@ -175,6 +178,7 @@ mod tests {
         Sent {
             method: b"POST".as_slice().into(),
             target: b"/api/v1/openai/v1/chat?a=1&key=sk-1".as_slice().into(),
+            client: None,
             stripped: Some(("/api/v1".into(), b"openai/v1/chat".as_slice().into())),
             forwarded: Some(Forwarded {
                 route: "openai".into(),
@@ -210,6 +214,14 @@ mod tests {
 "
         );
         assert_eq!(block(&example(), Lang::Zh), expected);
+    }
+
+    #[test]
+    fn whose_key_it_was_is_told() {
+        let sent = Sent { client: Some("ali\nce".into()), stripped: None, forwarded: None, ..example() };
+        let line = |lang| block(&sent, lang).lines().nth(1).expect("a line").to_owned();
+        assert_eq!(line(Lang::En), "   Client:           ali\\u{a}ce");
+        assert_eq!(line(Lang::Zh), "   客户端:       ali\\u{a}ce");
     }
 
     #[test]

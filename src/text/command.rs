@@ -143,6 +143,8 @@ pub enum Because {
     Answered,
     /// It announces trailers, which do not pass.
     Trailer,
+    /// A key of a client stands in it.
+    ClientKey,
     /// It asks for a protocol, and the connection is not to speak it.
     NoUpgrade,
 }
@@ -303,6 +305,7 @@ impl Because {
             Self::Replaced => "replaced already",
             Self::Answered => "answered by the proxy",
             Self::Trailer => "trailers of requests are not passed on",
+            Self::ClientKey => "a key for this proxy, which never passes",
             Self::NoUpgrade => "this connection is not switched to another protocol",
         }
     }
@@ -315,6 +318,7 @@ impl Because {
             Self::Replaced => "已被替换",
             Self::Answered => "由代理直接应答",
             Self::Trailer => "请求的尾部字段不转发",
+            Self::ClientKey => "本代理的密钥，绝不转发",
             Self::NoUpgrade => "此连接不切换到其他协议",
         }
     }

@@ -72,6 +72,8 @@ pub enum Say<'a> {
         /// Method and target.
         line: &'a dyn Display,
     },
+    /// Whose key was presented.
+    ForClient(&'a dyn Display),
     /// The base path was taken off.
     Stripped {
         /// The base path.
@@ -226,6 +228,7 @@ impl Say<'_> {
             Self::RouteProxy(proxy) => write!(f, "proxy: {proxy}"),
             Self::Waiting => f.write_str("...waiting for requests..."),
             Self::Request { line } => write!(f, "⬇️  Request:          {line}"),
+            Self::ForClient(name) => write!(f, "   Client:           {name}"),
             Self::Stripped { base_path, effective } => {
                 write!(f, "   Prefix stripped:  '{base_path}' -> path: '{effective}'")
             }
@@ -334,6 +337,7 @@ impl Say<'_> {
             Self::RouteProxy(proxy) => write!(f, "代理: {proxy}"),
             Self::Waiting => f.write_str("...等待请求..."),
             Self::Request { line } => write!(f, "⬇️  收到请求:      {line}"),
+            Self::ForClient(name) => write!(f, "   客户端:       {name}"),
             Self::Stripped { base_path, effective } => {
                 write!(f, "   剥离前缀:      '{base_path}' -> 有效路径: '{effective}'")
             }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Lang, Speak};
-use crate::error::{Ban, Kind, Limit, Refusal, Scope, Step};
+use crate::error::{Ban, Kind, Limit, Refusal, Scope, Step, Unproven};
 
 /// A kind of failure, to be said in words.
 pub struct Failure(Kind);
@@ -34,6 +34,8 @@ impl Failure {
             Kind::EmptyPath => f.write_str("nothing is left of the path after base_path"),
             Kind::BadPath => f.write_str("the path could leave the target's prefix, or is not encoded in one way"),
             Kind::MethodNotAllowed => f.write_str("the method is not served here"),
+            Kind::Unauthorized(unproven) => f.write_str(unproven.en()),
+            Kind::Forbidden => f.write_str("the client key is not good for this route (client_keys.*.routes)"),
             Kind::BadRequest(violation) => write!(f, "the request is not valid: {violation}"),
             Kind::RequestTimeout => f.write_str("the client was silent for too long inside its request"),
             Kind::BodyTooLarge => f.write_str("the request body is larger than server.limits.max_body_size"),
@@ -70,6 +72,8 @@ impl Failure {
             Kind::EmptyPath => f.write_str("剥离 base_path 后路径为空"),
             Kind::BadPath => f.write_str("路径可能越出目标前缀，或编码有歧义"),
             Kind::MethodNotAllowed => f.write_str("此处不接受该请求方法"),
+            Kind::Unauthorized(unproven) => f.write_str(unproven.zh()),
+            Kind::Forbidden => f.write_str("该客户端密钥无权使用此路由 (client_keys.*.routes)"),
             Kind::BadRequest(violation) => write!(f, "请求无效: {violation}"),
             Kind::RequestTimeout => f.write_str("客户端在发送请求途中静默过久"),
             Kind::BodyTooLarge => f.write_str("请求体超过 server.limits.max_body_size"),
@@ -107,6 +111,26 @@ fn limit_in_chinese(limit: Limit) -> &'static str {
         Limit::FirstByte => "超过首字节时限 (timeouts.first_byte)",
         Limit::Idle => "静默超过时限 (timeouts.idle)",
         Limit::Total => "超过总时限 (timeouts.total)",
+    }
+}
+
+impl Unproven {
+    fn en(self) -> &'static str {
+        match self {
+            Self::Missing => "the request has no client key",
+            Self::Unknown => "the request has no client key that is known",
+            Self::Disabled => "the client key is disabled",
+            Self::Expired => "the client key has expired",
+        }
+    }
+
+    fn zh(self) -> &'static str {
+        match self {
+            Self::Missing => "请求没有携带客户端密钥",
+            Self::Unknown => "请求没有携带已知的客户端密钥",
+            Self::Disabled => "客户端密钥已停用",
+            Self::Expired => "客户端密钥已过期",
+        }
     }
 }
 

@@ -15,6 +15,12 @@ pub enum Help {
     Check,
     /// `explain`
     Explain,
+    /// `keygen`
+    Keygen,
+    /// `NAME` of `keygen`
+    KeygenName,
+    /// `--client` of `explain`
+    ExplainClient,
     /// `init`
     Init,
     /// `schema`
@@ -94,6 +100,9 @@ impl Help {
             Self::Run => "Start the proxy (what happens without a command)",
             Self::Check => "Check the configuration and show every problem with its place",
             Self::Explain => "Say what would become of a request, and why; nothing is sent",
+            Self::Keygen => "Make a key for a client, and print it with what belongs into the configuration",
+            Self::KeygenName => "What to call the client",
+            Self::ExplainClient => "Ask as this client, by its name in client_keys",
             Self::Init => "Write a commented configuration to begin with; never over an existing file",
             Self::Schema => "Print the JSON Schema of the configuration",
             Self::Routes => "List the routes of the configuration",
@@ -132,6 +141,9 @@ impl Help {
             Self::Run => "启动代理（不写命令时的默认行为）",
             Self::Check => "检查配置，列出每个问题及其位置",
             Self::Explain => "说明一个请求会被如何处理及其原因，不会真正发送",
+            Self::Keygen => "为客户端生成密钥，并输出应加入配置的内容",
+            Self::KeygenName => "客户端的名称",
+            Self::ExplainClient => "以此客户端的身份 (client_keys 中的名称)",
             Self::Init => "生成一份带注释的初始配置，绝不覆盖已有文件",
             Self::Schema => "输出配置文件的 JSON Schema",
             Self::Routes => "列出配置中的路由",

@@ -1,6 +1,7 @@
 //! Every sentence that a person reads, in English and in Chinese: one exhaustive match per language, so that a
 //! sentence without its twin does not compile.
 
+mod clients;
 mod command;
 mod console;
 mod doors;
@@ -17,6 +18,7 @@ mod way;
 
 use std::fmt;
 
+pub use clients::{ClientProblem, ClientSay};
 pub use command::{Because, Tell};
 pub use console::Say;
 pub use doors::DoorProblem;

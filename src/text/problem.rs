@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::json::syntax_in_chinese;
-use super::{DoorProblem, JsonType, Lang, Speak, system_words};
+use super::{ClientProblem, DoorProblem, JsonType, Lang, Speak, system_words};
 use crate::origin::BadAuthority;
 use crate::secret::{MASK, mask_after_name};
 
@@ -107,6 +107,8 @@ pub enum Problem {
     WorldReadable,
     /// Something about how clients come in.
     Door(DoorProblem),
+    /// Something about who may come in.
+    Client(ClientProblem),
 }
 
 impl From<DoorProblem> for Problem {
@@ -141,7 +143,7 @@ impl Problem {
                 | Self::OpenUniversal { .. }
                 | Self::UnusedGuard
                 | Self::Door(DoorProblem::UnusedHost)
-        )
+        ) || matches!(self, Self::Client(problem) if problem.is_about_key())
     }
 
     /// Whether it lies in the environment and not in the file.
@@ -237,6 +239,7 @@ impl Problem {
                 f.write_str("every user of this machine can read the keys in this file. Run: chmod 600")
             }
             Self::Door(problem) => problem.speak(Lang::En, f),
+            Self::Client(problem) => problem.speak(Lang::En, f),
         }
     }
 
@@ -317,6 +320,7 @@ impl Problem {
             ),
             Self::WorldReadable => f.write_str("本机所有用户都能读取此文件中的密钥。请运行: chmod 600"),
             Self::Door(problem) => problem.speak(Lang::Zh, f),
+            Self::Client(problem) => problem.speak(Lang::Zh, f),
         }
     }
 }

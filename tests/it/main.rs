@@ -5,6 +5,7 @@ mod support;
 mod activation;
 mod admission;
 mod answers;
+mod client_keys;
 mod command_line;
 mod config_file;
 mod corpus;

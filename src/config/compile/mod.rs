@@ -1,5 +1,6 @@
 //! From the fields of a file to what they mean.
 
+mod clients;
 mod doors;
 mod guard;
 mod headers;
@@ -99,6 +100,8 @@ impl Compiler<'_> {
             self.bad_variables(&way_out, &root);
         }
         let in_all = server.limits.max_concurrency.map(|max| self.context.tallies.of_server(max as usize));
+        let route_keys: Vec<String> = file.routes.iter().map(|(key, _)| key.clone()).collect();
+        let keys = self.clients(file.client_keys, &route_keys, &root.key("client_keys"));
         let mut table = Table::new(base_path);
         let mut routes = Vec::with_capacity(file.routes.len());
         for (number, (key, route)) in file.routes.into_iter().enumerate() {
@@ -116,7 +119,8 @@ impl Compiler<'_> {
             };
             let is_absent = is_empty(&key);
             let route = self.route(&key, route, &inherited, is_absent, &path);
-            if let (true, Target::Universal(guard)) = (is_public && route.enabled, &route.target)
+            let is_open = keys.is_none() || route.is_public;
+            if let (true, Target::Universal(guard)) = (is_public && is_open && route.enabled, &route.target)
                 && guard.allow.is_none()
             {
                 self.warn(&path, Problem::OpenUniversal { internal: guard.allow_private });
@@ -126,6 +130,8 @@ impl Compiler<'_> {
             }
             routes.push(Arc::new(route));
         }
+        let asks_for_certificates = server.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        self.open_routes(&routes, keys.as_ref(), is_public && !asks_for_certificates, &root.key("routes"));
         let health = health(table.base_path());
         Some(Snapshot {
             listen: Listen { places, workers: server.workers.map(|count| count as usize) },
@@ -137,6 +143,7 @@ impl Compiler<'_> {
             accept,
             client,
             max_connections: server.limits.max_connections as usize,
+            keys,
             table,
             routes,
             health,
@@ -183,6 +190,7 @@ impl Compiler<'_> {
             target,
             way_out,
             shown_target: String::from_utf8_lossy(&shown_target).into(),
+            is_public: raw.public,
             admit: admit::Policy {
                 route: raw.limits.max_concurrency.map(|max| self.context.tallies.of_route(key, max as usize)),
                 server: inherited.max_concurrency.cloned(),

@@ -4,6 +4,7 @@
 //! `aqueduct init` writes are made from them. The first paragraph is English, the second Chinese. Defaults are those
 //! of the `Default` implementations; they need no words.
 
+mod clients;
 mod limits;
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::scalar::{HeaderValue, Hidden, IgnoredText, Language, LogFormat, Pem, Port, Texts, Time, in_order};
+pub use clients::ClientKey;
 pub use limits::{Limits, RouteLimits, RouteTimeouts, Timeouts};
 
 /// The configuration of Aqueduct: JSON with comments and trailing commas. Every field is optional.
@@ -67,6 +69,13 @@ pub struct File {
     ///
     /// 额外信任的证书颁发机构 (PEM 文件)。
     pub ca_file: Option<String>,
+    /// Who may use the proxy, by name: whoever presents no such key is refused, but for the health answer and routes with
+    /// `public`. Left out: everybody may.
+    ///
+    /// 可以使用代理的客户端，以名称为键: 除健康检查和带 `public` 的路由外，未出示密钥的请求一律拒绝。省略时任何人都可以使用。
+    #[serde(deserialize_with = "clients::clients")]
+    #[schemars(with = "std::collections::BTreeMap<String, ClientKey>")]
+    pub client_keys: Option<Vec<(String, ClientKey)>>,
     /// The routes, by the first segment of the path.
     ///
     /// 路由表，以路径的第一段为键。
@@ -186,6 +195,10 @@ pub struct Route {
     ///
     /// 是否启用: `false` 返回 404。
     pub enabled: bool,
+    /// Whether everybody may use the route, also where there are `client_keys`.
+    ///
+    /// 即使配置了 `client_keys`，是否仍允许任何人使用此路由。
+    pub public: bool,
     /// The base URL to which the rest of the path is added. It may have a path and a query.
     ///
     /// 目标基础 URL，请求路径的其余部分附加其后；可带路径和查询参数。
@@ -273,6 +286,7 @@ impl Default for Route {
     fn default() -> Self {
         Self {
             enabled: true,
+            public: false,
             target_url: None,
             universal_proxy: false,
             allow_private: true,
