@@ -71,7 +71,7 @@ pub fn response_head(data: &[u8]) {
     let Ok(Some((head, length))) = whole else { return };
     assert!(length <= data.len() && (100..=999).contains(&head.status));
     let mut sent = Vec::new();
-    let said = Said { chunked: head.framing == Framing::Chunked, connection: None, protocol: None };
+    let said = Said { chunked: head.framing == Framing::Chunked, connection: None, protocol: None, cors: None };
     write_answer(&head, said, &mut sent);
     let read = ResponseReader::default().read(&sent, false, &Limits::RESPONSE);
     let (again, length) = read.expect("what is sent is valid").expect("what is sent is whole");

@@ -41,6 +41,8 @@ pub enum Kind {
     Unauthorized(Unproven),
     /// Somebody asks whose key is not good for this route.
     Forbidden,
+    /// A browser asks for a page that may not read answers.
+    OriginNotAllowed,
     /// The request is not HTTP/1.1, or exceeds a limit on heads.
     BadRequest(Violation),
     /// The client was silent for too long inside its own request.
@@ -262,7 +264,7 @@ impl Kind {
             Self::BadTargetUrl | Self::EmptyPath | Self::BadPath => 400,
             Self::BadRequest(violation) => violation.status(),
             Self::Unauthorized(_) => 401,
-            Self::TargetForbidden(_) | Self::Forbidden => 403,
+            Self::TargetForbidden(_) | Self::Forbidden | Self::OriginNotAllowed => 403,
             Self::RouteNotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
@@ -298,6 +300,7 @@ impl Kind {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Unauthorized(_) => "unauthorized",
             Self::Forbidden => "forbidden",
+            Self::OriginNotAllowed => "origin_not_allowed",
             Self::BadRequest(Violation::RequestLineTooLong) => "uri_too_long",
             Self::BadRequest(Violation::HeadTooLong | Violation::TooManyFields) => "head_too_large",
             Self::BadRequest(Violation::UnsupportedVersion) => "unsupported_version",
@@ -351,6 +354,7 @@ impl Kind {
             Self::Unauthorized(Unproven::Disabled) => "This API key is disabled.".into(),
             Self::Unauthorized(Unproven::Expired) => "This API key has expired.".into(),
             Self::Forbidden => "This API key is not allowed on this route.".into(),
+            Self::OriginNotAllowed => "This origin is not allowed here.".into(),
             Self::BadRequest(violation) => format!("Invalid request: {violation}.").into(),
             Self::RequestTimeout => "The request did not arrive in time.".into(),
             Self::BodyTooLarge => "The request body is larger than this proxy accepts.".into(),

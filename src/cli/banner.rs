@@ -6,7 +6,8 @@ use super::{clients, ways};
 use crate::accept::{At, Opener};
 use crate::app::{App, Site};
 use crate::config::{Live, Route, Snapshot, Target};
-use crate::text::{ClientSay, Lang, Say, Speak, shown};
+use crate::headers::{Cors, Origins};
+use crate::text::{ClientSay, CorsSay, Lang, Say, Speak, shown};
 
 const RULE: &str = "============================================================";
 
@@ -48,6 +49,9 @@ pub(super) fn banner(live: &Live, running: &App) -> String {
     if let Some(keys) = &snapshot.keys {
         let _ = writeln!(text, "{}", clients::count(keys).in_lang(lang));
     }
+    if let Some(cors) = &snapshot.cors {
+        let _ = writeln!(text, "{}", CorsSay::Pages(&pages(cors)).in_lang(lang));
+    }
     push(&mut text, lang, &Say::Rule(""));
     text.push_str(&routes(snapshot));
     let mut line = |say: &Say<'_>| push(&mut text, lang, say);
@@ -88,6 +92,9 @@ fn route_line(base_path: &str, route: &Route, snapshot: &Snapshot) -> String {
     if route.enabled && route.is_public {
         notes.push(ClientSay::Public.in_lang(snapshot.lang).to_string());
     }
+    if let (true, Some(cors)) = (route.enabled, &route.cors) {
+        notes.push(CorsSay::RoutePages(&pages(cors)).in_lang(snapshot.lang).to_string());
+    }
     if let (true, Some(force)) = (route.enabled, route.force) {
         notes.push(say(&Say::RoutePolicy { force }));
     }
@@ -96,6 +103,15 @@ fn route_line(base_path: &str, route: &Route, snapshot: &Snapshot) -> String {
     }
     let notes = if notes.is_empty() { String::new() } else { format!("  ({})", notes.join(", ")) };
     format!("  {mark} {base_path}/{} -> {target}{notes}", shown(&*route.key))
+}
+
+/// Whose pages may read answers. There may be many.
+fn pages(cors: &Cors) -> String {
+    match &cors.origins {
+        Origins::Any => "*".to_owned(),
+        Origins::Listed(origins) if origins.is_empty() => "-".to_owned(),
+        Origins::Listed(origins) => origins.join(", "),
+    }
 }
 
 fn push(text: &mut String, lang: Lang, say: &Say<'_>) {

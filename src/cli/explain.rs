@@ -14,7 +14,7 @@ use crate::h1::{RequestHead, RequestReader};
 use crate::headers::{Action, Rule};
 use crate::proxy::explain::{Explained, Plan, explain as walk};
 use crate::secret::mask_target;
-use crate::text::{Because, ClientSay, Lang, Say, Speak, Tell, failure, shown, spoken};
+use crate::text::{Because, ClientSay, CorsSay, Lang, Say, Speak, Tell, failure, shown, spoken};
 
 pub(super) fn explain(caller: &Caller<'_>, matches: &ArgMatches) -> ExitCode {
     let source = caller.source();
@@ -38,6 +38,12 @@ pub(super) fn explain(caller: &Caller<'_>, matches: &ArgMatches) -> ExitCode {
     match explained {
         Explained::Health => {
             print(&line(&Tell::ExplainHealth, lang));
+            ExitCode::SUCCESS
+        }
+        Explained::Preflight(lines) => {
+            let text = String::from_utf8_lossy(&lines);
+            let lines: Vec<_> = text.lines().map(|line| format!("   {}", shown(line))).collect();
+            print(&line(&CorsSay::ExplainPreflight(&lines.join("\n")), lang));
             ExitCode::SUCCESS
         }
         Explained::Refused(error) => {

@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub max_connections: usize,
     /// The keys of clients. `None`: everybody may come.
     pub keys: Option<admit::Keys>,
+    /// What is said to pages in browsers, if anything.
+    pub cors: Option<Arc<headers::Cors>>,
     /// Base path and keys; the numbers are places in `routes`.
     pub table: route::Table,
     /// Every route of the file, in its order.
@@ -71,6 +73,8 @@ pub struct Route {
     pub shown_target: Box<str>,
     /// Whether everybody may use it, also where there are keys of clients.
     pub is_public: bool,
+    /// What is said to pages in browsers, if that is not what is said to all.
+    pub cors: Option<Arc<headers::Cors>>,
     /// How many exchanges may run at once.
     pub admit: admit::Policy,
     /// What is done to headers.

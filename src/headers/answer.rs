@@ -1,5 +1,6 @@
 //! The answer head that goes to a client.
 
+use super::cors;
 use super::hop::{self, Named};
 use crate::h1::{Field, ResponseHead, encode};
 
@@ -13,6 +14,8 @@ pub struct Said<'a> {
     /// The subprotocol that a 101 chooses if the upstream chooses none: that which the client offered and the upstream
     /// did not see.
     pub protocol: Option<&'a [u8]>,
+    /// What is said to pages in browsers, as lines; then nothing of what the upstream says to them passes.
+    pub cors: Option<&'a [u8]>,
 }
 
 /// Writes the head of an answer as it goes to the client: all lines as they came, but for those of the connection. Of
@@ -28,6 +31,7 @@ pub fn write_answer(head: &ResponseHead, said: Said<'_>, out: &mut Vec<u8>) {
             || !(hop::is_hop_by_hop(field.name())
                 || named.has(field.name())
                 || is_misleading_length(head, &field)
+                || (said.cors.is_some() && cors::is_about_pages(field.name()))
                 || (!said.chunked && field.is(b"trailer")));
         if !passes {
             // Lines that pass one after another are written at once.
@@ -44,6 +48,7 @@ pub fn write_answer(head: &ResponseHead, said: Said<'_>, out: &mut Vec<u8>) {
     if said.chunked && !chunked_written {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
+    out.extend_from_slice(said.cors.unwrap_or_default());
     if let Some(protocol) = said.protocol
         && head.fields.values(b"sec-websocket-protocol").next().is_none()
     {
@@ -67,7 +72,7 @@ mod tests {
     use super::*;
     use crate::h1::{Limits, ResponseReader};
 
-    const PLAIN: Said<'_> = Said { chunked: false, connection: None, protocol: None };
+    const PLAIN: Said<'_> = Said { chunked: false, connection: None, protocol: None, cors: None };
 
     fn write(answer: &str, said: Said<'_>) -> String {
         let read = ResponseReader::default().read(answer.as_bytes(), false, &Limits::RESPONSE);
@@ -120,6 +125,15 @@ mod tests {
             write(chosen, said),
             "HTTP/1.1 101 Fine\r\nUpgrade: websocket\r\nsec-websocket-protocol: a\r\nConnection: Upgrade\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn pages_are_told_what_we_say_and_not_what_the_upstream_says() {
+        let answer =
+            "HTTP/1.1 200 OK\r\nA: b\r\naccess-control-allow-origin: x\r\nVary: y\r\nAccess-Control-Max-Age: 1\r\n\r\n";
+        let said = Said { cors: Some(b"Vary: Origin\r\n"), ..PLAIN };
+        assert_eq!(write(answer, said), "HTTP/1.1 200 OK\r\nA: b\r\nVary: y\r\nVary: Origin\r\n\r\n");
+        assert_eq!(write(answer, PLAIN), answer);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::admit::Credentials;
 use crate::config::{Route, Snapshot, Target as RouteTarget};
 use crate::error::{Error, Kind};
 use crate::h1::{Edit, RequestHead, Target};
-use crate::headers::{Outgoing, ToProxy};
+use crate::headers::{Cors, NotAllowed, Outgoing, ToProxy, is_preflight};
 use crate::route::{Chosen, Forward, universal};
 use crate::secret;
 use crate::upstream::{BadVariable, Key};
@@ -38,6 +38,8 @@ pub(super) enum Asked<'a, 'h> {
 pub(super) enum Way<'a> {
     /// Nowhere: it asks whether the proxy is alive.
     Health,
+    /// Nowhere: a browser asks whether it may send what a page wants to send, and these lines say so.
+    Preflight(Box<[u8]>),
     /// Along a route.
     Route(&'a Arc<Route>, Forwarding),
 }
@@ -126,6 +128,11 @@ impl<'a> Asked<'a, '_> {
             Self::Route { route, .. } => *route,
             Self::Health => None,
         }
+    }
+
+    /// What is said to pages in browsers.
+    pub(super) fn cors(&self, snapshot: &'a Snapshot) -> Option<&'a Cors> {
+        self.route().and_then(|route| route.cors.as_deref()).or(snapshot.cors.as_deref())
     }
 
     /// Who asks, if anybody is asked for that.
@@ -222,6 +229,14 @@ fn forward(
 pub(super) fn no_way_out(route: &Route, bad: BadVariable) -> Error {
     let answer = format!("Route '{}' has no usable upstream proxy.", route.key);
     Error::with_answer(Kind::RouteProxyUnusable, answer).detail(bad.name)
+}
+
+/// What is said to a browser that asks whether it may send something. It asks without any key.
+pub(super) fn preflight(cors: Option<&Cors>, head: &RequestHead) -> Result<Option<Box<[u8]>>, Error> {
+    match cors.filter(|_| is_preflight(head)) {
+        Some(cors) => cors.preflight_lines(head).map(Some).map_err(|NotAllowed| Error::new(Kind::OriginNotAllowed)),
+        None => Ok(None),
+    }
 }
 
 /// A target's path and its query.

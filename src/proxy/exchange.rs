@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::choose::{self, Forwarding, Way};
+use super::choose::{self, Asked, Forwarding, Way};
 use crate::accept::Client;
 use crate::admit::{self, Credentials, Places};
 use crate::config::{Route, Snapshot};
@@ -36,6 +36,8 @@ pub(super) struct Exchange {
     pub(super) client: Option<Arc<admit::Client>>,
     /// What he has proved it with. Boxed: there is none where everybody may come.
     pub(super) credentials: Option<Box<Credentials>>,
+    /// What its answer says to pages in browsers, as lines, if there are rules for that.
+    pub(super) cors: Option<Box<[u8]>>,
     /// Whether the log has been told what becomes of the request.
     is_told: bool,
 }
@@ -115,16 +117,23 @@ impl Exchange {
             request_left,
             client: None,
             credentials: None,
+            cors: None,
             is_told: false,
         }
     }
 
     /// Station `route`, and of station `admit` who may go where.
     pub(super) fn choose<'a>(&mut self, snapshot: &'a Snapshot, head: &RequestHead) -> Result<Way<'a>, Error> {
-        let asked = choose::find(snapshot, head)?;
-        if let Some(route) = asked.route() {
+        let asked = choose::find(snapshot, head);
+        let cors = asked.as_ref().map_or(snapshot.cors.as_deref(), |asked| asked.cors(snapshot));
+        self.cors = cors.map(|cors| cors.answer_lines(head));
+        if let Some(route) = asked.as_ref().ok().and_then(Asked::route) {
             self.record.route(&route.key);
         }
+        if let Some(lines) = choose::preflight(cors, head)? {
+            return Ok(Way::Preflight(lines));
+        }
+        let asked = asked?;
         self.credentials = asked.credentials(snapshot, head);
         let credentials = self.credentials.as_deref();
         if let Some(owner) = credentials.and_then(Credentials::owner) {

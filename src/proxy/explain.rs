@@ -17,6 +17,8 @@ use crate::upstream::Taken;
 pub enum Explained {
     /// The proxy says that it is alive.
     Health,
+    /// The proxy answers a browser's question, with these lines.
+    Preflight(Box<[u8]>),
     /// The proxy refuses it.
     Refused(Error),
     /// It goes out.
@@ -66,7 +68,12 @@ pub fn explain(snapshot: &Snapshot, head: &RequestHead, client: Option<&str>) ->
 pub struct NobodyOfThisName;
 
 fn walk(snapshot: &Snapshot, head: &RequestHead, given: Option<&Credentials>) -> Result<Explained, Error> {
-    let asked = choose::find(snapshot, head)?;
+    let asked = choose::find(snapshot, head);
+    let cors = asked.as_ref().map_or(snapshot.cors.as_deref(), |asked| asked.cors(snapshot));
+    if let Some(lines) = choose::preflight(cors, head)? {
+        return Ok(Explained::Preflight(lines));
+    }
+    let asked = asked?;
     let found = asked.credentials(snapshot, head);
     let credentials = given.or(found.as_deref());
     asked.check(credentials)?;
@@ -74,6 +81,7 @@ fn walk(snapshot: &Snapshot, head: &RequestHead, given: Option<&Credentials>) ->
     let (route, forward) = match asked.way(snapshot, head, found.as_deref())? {
         Way::Route(route, forward) => (route, forward),
         Way::Health => return Ok(Explained::Health),
+        Way::Preflight(lines) => return Ok(Explained::Preflight(lines)),
     };
     let way = route.way_out.take(&forward.key.origin).map_err(|bad| choose::no_way_out(route, bad))?;
     let to = forward.outgoing(route, head, found.as_deref().map_or(&[][..], Credentials::edits), false);

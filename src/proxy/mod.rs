@@ -173,6 +173,7 @@ async fn walk(
     let snapshot = Arc::clone(&exchange.snapshot);
     let (route, forward) = match exchange.choose(&snapshot, head)? {
         Way::Health => return Ok(reply::health(exchange, client, head).await),
+        Way::Preflight(lines) => return Ok(reply::preflight(exchange, client, head, lines).await),
         Way::Route(route, forward) => (route, forward),
     };
     let _places = exchange.admit(route)?;

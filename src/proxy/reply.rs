@@ -21,7 +21,22 @@ pub(super) async fn health(exchange: &mut Exchange, client: &mut Client, head: &
     exchange.tell(head, || None);
     exchange.record.answered(200);
     let body = exchange.snapshot.health.clone();
-    let reply = Reply { status: 200, code: None, body: &body, fields: &[] };
+    let cors = exchange.cors.take();
+    let reply = Reply { status: 200, code: None, body: &body, fields: &[], cors: cors.as_deref() };
+    let after = send(&reply, exchange, client, head).await;
+    exchange.ends(End::Done, after)
+}
+
+/// Tells a browser what a page may send.
+pub(super) async fn preflight(
+    exchange: &mut Exchange,
+    client: &mut Client,
+    head: &RequestHead,
+    lines: Box<[u8]>,
+) -> After {
+    exchange.tell(head, || None);
+    exchange.record.answered(204);
+    let reply = Reply { status: 204, code: None, body: "", fields: &[], cors: Some(&lines) };
     let after = send(&reply, exchange, client, head).await;
     exchange.ends(End::Done, after)
 }
@@ -31,7 +46,8 @@ pub(super) async fn error(exchange: &mut Exchange, client: &mut Client, head: &R
     exchange.tell(head, || None);
     exchange.record.failed(error);
     exchange.record.answered(error.kind().status());
-    send(&Reply::of(error, &body(error)), exchange, client, head).await
+    let cors = exchange.cors.take();
+    send(&Reply { cors: cors.as_deref(), ..Reply::of(error, &body(error)) }, exchange, client, head).await
 }
 
 /// Says what went wrong to somebody of whom no request is known.
@@ -48,6 +64,8 @@ struct Reply<'a> {
     body: &'a str,
     /// Header fields that are not those of every answer.
     fields: &'a [(&'static str, String)],
+    /// What is said to pages in browsers, as lines.
+    cors: Option<&'a [u8]>,
 }
 
 async fn send(reply: &Reply<'_>, exchange: &mut Exchange, client: &mut Client, head: &RequestHead) -> After {
@@ -105,7 +123,7 @@ fn body(error: &Error) -> String {
 impl<'a> Reply<'a> {
     fn of(error: &'a Error, body: &'a str) -> Self {
         let kind = error.kind();
-        Self { status: kind.status(), code: Some(kind.code()), body, fields: error.fields() }
+        Self { status: kind.status(), code: Some(kind.code()), body, fields: error.fields(), cors: None }
     }
 
     fn encode(&self, connection: Option<&str>, to_head: bool) -> Vec<u8> {
@@ -114,8 +132,10 @@ impl<'a> Reply<'a> {
         if let Ok(date) = DateTimePrinter::new().timestamp_to_rfc9110_string(&Timestamp::now()) {
             encode::field("Date", date.as_bytes(), &mut out);
         }
-        encode::field("Content-Type", b"application/json", &mut out);
-        encode::field("Content-Length", self.body.len().to_string().as_bytes(), &mut out);
+        if self.status != 204 {
+            encode::field("Content-Type", b"application/json", &mut out);
+            encode::field("Content-Length", self.body.len().to_string().as_bytes(), &mut out);
+        }
         if let Some(code) = self.code {
             encode::field("x-aqueduct-error", code.as_bytes(), &mut out);
         }
@@ -125,6 +145,7 @@ impl<'a> Reply<'a> {
         if self.status == 503 && !self.fields.iter().any(|(name, _)| *name == "Retry-After") {
             encode::field("Retry-After", b"1", &mut out);
         }
+        out.extend_from_slice(self.cors.unwrap_or_default());
         if let Some(connection) = connection {
             encode::field("Connection", connection.as_bytes(), &mut out);
         }
@@ -139,6 +160,7 @@ impl<'a> Reply<'a> {
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        204 => "No Content",
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",

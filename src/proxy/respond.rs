@@ -51,7 +51,11 @@ pub(super) fn plan(
         (true, false) | (false, true) => None,
     };
     let mut out = stock::take_bytes();
-    headers::write_answer(answer, Said { chunked: is_endless && !is_old, connection, protocol: None }, &mut out);
+    headers::write_answer(
+        answer,
+        Said { chunked: is_endless && !is_old, connection, protocol: None, cors: exchange.cors.as_deref() },
+        &mut out,
+    );
     let body = if is_old { Body::without_chunks(answer.framing) } else { answer.body(Trailers::Pass) };
     // A body without a known end goes out in chunks of our own.
     let makes_chunks = answer.framing == Framing::UntilClose && !is_old;

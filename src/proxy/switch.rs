@@ -20,7 +20,7 @@ pub(super) fn tunnel<'a>(
 ) -> Box<Tunnel<'a>> {
     exchange.record.answered(answer.status);
     let protocol = exchange.credentials.as_deref().and_then(Credentials::only_protocol);
-    let said = Said { chunked: false, connection: Some("Upgrade"), protocol };
+    let said = Said { chunked: false, connection: Some("Upgrade"), protocol, cors: None };
     // Boxed: what a tunnel needs must not weigh on every open stream.
     Box::new(relay.into_tunnel(upstream, |out| headers::write_answer(answer, said, out)))
 }

@@ -4,6 +4,7 @@
 mod clients;
 mod command;
 mod console;
+mod cors;
 mod doors;
 mod failure;
 mod help;
@@ -21,6 +22,7 @@ use std::fmt;
 pub use clients::{ClientProblem, ClientSay};
 pub use command::{Because, Tell};
 pub use console::Say;
+pub use cors::{CorsProblem, CorsSay};
 pub use doors::DoorProblem;
 pub use failure::failure;
 pub use help::Help;

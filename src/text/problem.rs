@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::json::syntax_in_chinese;
-use super::{ClientProblem, DoorProblem, JsonType, Lang, Speak, system_words};
+use super::{ClientProblem, CorsProblem, DoorProblem, JsonType, Lang, Speak, system_words};
 use crate::origin::BadAuthority;
 use crate::secret::{MASK, mask_after_name};
 
@@ -109,6 +109,8 @@ pub enum Problem {
     Door(DoorProblem),
     /// Something about who may come in.
     Client(ClientProblem),
+    /// Something about pages in browsers.
+    Cors(CorsProblem),
 }
 
 impl From<DoorProblem> for Problem {
@@ -240,6 +242,7 @@ impl Problem {
             }
             Self::Door(problem) => problem.speak(Lang::En, f),
             Self::Client(problem) => problem.speak(Lang::En, f),
+            Self::Cors(problem) => problem.speak(Lang::En, f),
         }
     }
 
@@ -321,6 +324,7 @@ impl Problem {
             Self::WorldReadable => f.write_str("本机所有用户都能读取此文件中的密钥。请运行: chmod 600"),
             Self::Door(problem) => problem.speak(Lang::Zh, f),
             Self::Client(problem) => problem.speak(Lang::Zh, f),
+            Self::Cors(problem) => problem.speak(Lang::Zh, f),
         }
     }
 }

@@ -52,6 +52,7 @@ fn reference(lang: Lang) -> String {
             "ServerTls" => "server.tls",
             "Limits" => "server.limits",
             "Timeouts" => "timeouts",
+            "Cors" => "cors",
             "ClientKey" => "client_keys.<name>",
             "Route" => "routes.<key>",
             "RouteTimeouts" => "routes.<key>.timeouts",

@@ -9,6 +9,7 @@ mod client_keys;
 mod command_line;
 mod config_file;
 mod corpus;
+mod cors;
 mod documents;
 mod doors;
 mod ending;

@@ -11,9 +11,10 @@ use crate::admit::{Client, Keys, MIN_KEY, Pattern, Standing};
 use crate::config::finding::Severity;
 use crate::config::raw;
 use crate::config::snapshot::{Route, Target};
+use crate::headers::{Cors, Origins};
 use crate::jsonc::Path;
 use crate::secret::{self, Digest};
-use crate::text::{ClientProblem, Problem};
+use crate::text::{ClientProblem, CorsProblem, Problem};
 
 impl Compiler<'_> {
     /// The keys of clients, if there shall be any. `routes` are the keys of those that exist.
@@ -97,6 +98,15 @@ impl Compiler<'_> {
             }
         }
         patterns
+    }
+
+    /// Warns of pages in browsers that need no key and may come from anywhere: they reach what their readers reach.
+    pub(super) fn open_pages(&mut self, routes: &[Arc<Route>], is_open: bool, cors: Option<&Arc<Cors>>, root: &Path) {
+        let is_any = |cors: Option<&Arc<Cors>>| cors.is_some_and(|cors| cors.origins == Origins::Any);
+        let mut open = routes.iter().filter(|route| route.enabled && (is_open || route.is_public) && has_secret(route));
+        let Some(route) = open.find(|route| is_any(route.cors.as_ref().or(cors))) else { return };
+        let path = if route.cors.is_some() { root.key("routes").key(&route.key).key("cors") } else { root.key("cors") };
+        self.warn(&path.key("origins"), CorsProblem::OpenToPages.into());
     }
 
     /// Warns of what everybody can use who reaches the port, in one line: there may be many such routes.

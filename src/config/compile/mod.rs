@@ -1,6 +1,7 @@
 //! From the fields of a file to what they mean.
 
 mod clients;
+mod cors;
 mod doors;
 mod guard;
 mod headers;
@@ -102,6 +103,7 @@ impl Compiler<'_> {
         let in_all = server.limits.max_concurrency.map(|max| self.context.tallies.of_server(max as usize));
         let route_keys: Vec<String> = file.routes.iter().map(|(key, _)| key.clone()).collect();
         let keys = self.clients(file.client_keys, &route_keys, &root.key("client_keys"));
+        let cors = self.cors(file.cors.as_ref(), &root.key("cors"));
         let mut table = Table::new(base_path);
         let mut routes = Vec::with_capacity(file.routes.len());
         for (number, (key, route)) in file.routes.into_iter().enumerate() {
@@ -132,6 +134,7 @@ impl Compiler<'_> {
         }
         let asks_for_certificates = server.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
         self.open_routes(&routes, keys.as_ref(), is_public && !asks_for_certificates, &root.key("routes"));
+        self.open_pages(&routes, keys.is_none(), cors.as_ref(), &root);
         let health = health(table.base_path());
         Some(Snapshot {
             listen: Listen { places, workers: server.workers.map(|count| count as usize) },
@@ -144,6 +147,7 @@ impl Compiler<'_> {
             client,
             max_connections: server.limits.max_connections as usize,
             keys,
+            cors,
             table,
             routes,
             health,
@@ -191,6 +195,7 @@ impl Compiler<'_> {
             way_out,
             shown_target: String::from_utf8_lossy(&shown_target).into(),
             is_public: raw.public,
+            cors: self.cors(raw.cors.as_ref(), &path.key("cors")),
             admit: admit::Policy {
                 route: raw.limits.max_concurrency.map(|max| self.context.tallies.of_route(key, max as usize)),
                 server: inherited.max_concurrency.cloned(),

@@ -5,6 +5,7 @@
 //! of the `Default` implementations; they need no words.
 
 mod clients;
+mod cors;
 mod limits;
 
 use std::time::Duration;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::scalar::{HeaderValue, Hidden, IgnoredText, Language, LogFormat, Pem, Port, Texts, Time, in_order};
 pub use clients::ClientKey;
+pub use cors::Cors;
 pub use limits::{Limits, RouteLimits, RouteTimeouts, Timeouts};
 
 /// The configuration of Aqueduct: JSON with comments and trailing commas. Every field is optional.
@@ -76,6 +78,11 @@ pub struct File {
     #[serde(deserialize_with = "clients::clients")]
     #[schemars(with = "std::collections::BTreeMap<String, ClientKey>")]
     pub client_keys: Option<Vec<(String, ClientKey)>>,
+    /// Which pages in browsers may read answers (CORS). Left out: what upstreams say of that passes as it is.
+    ///
+    /// 浏览器中哪些页面可以读取响应 (CORS)。省略时上游的相关 Header 原样通过。
+    #[schemars(with = "Cors")]
+    pub cors: Option<Cors>,
     /// The routes, by the first segment of the path.
     ///
     /// 路由表，以路径的第一段为键。
@@ -253,6 +260,11 @@ pub struct Route {
     ///
     /// 此路由的用量限制。
     pub limits: RouteLimits,
+    /// Which pages in browsers may read answers of this route, instead of what `cors` says of all.
+    ///
+    /// 浏览器中哪些页面可以读取此路由的响应，代替全局的 `cors`。
+    #[schemars(with = "Cors")]
+    pub cors: Option<Cors>,
     /// Whether clients may switch to another protocol, such as WebSocket. `false`: their `Upgrade` is removed, and the
     /// request goes on as an ordinary one. `null`: yes with a `target_url`, no on a universal route.
     ///
@@ -298,6 +310,7 @@ impl Default for Route {
             http2: false,
             timeouts: RouteTimeouts::default(),
             limits: RouteLimits::default(),
+            cors: None,
             upgrade: None,
         }
     }
