@@ -16,6 +16,7 @@ use aqueduct::headers::{Outgoing, Policy, Said, write_answer};
 use aqueduct::jsonc;
 use aqueduct::origin::{Host, Origin, Scheme};
 use aqueduct::peer::Peer;
+use aqueduct::pick::{States, reset};
 use aqueduct::route::{Fixed, universal};
 use aqueduct::sse::Reader;
 use aqueduct::text::Lang;
@@ -250,7 +251,8 @@ pub fn config(data: &[u8]) {
     }
     let variable = |name: &str| (name == "KEY").then(|| "sk-1".to_owned());
     let around = Surroundings { variable: &variable, directory: Path::new("/nowhere") };
-    let context = Context { around, lang: Lang::En, previous: None, tallies: &Tallies::default() };
+    let context =
+        Context { around, lang: Lang::En, previous: None, tallies: &Tallies::default(), states: &States::default() };
     let (is_accepted, findings) = match load(data, around).and_then(|loaded| compile(loaded, context)) {
         Ok((_, warnings)) => (true, warnings),
         Err(findings) => (false, findings),
@@ -282,6 +284,15 @@ pub fn forwarded(data: &[u8]) {
     }
     let everybody = Trusted::default().with("0.0.0.0/0").and_then(|trusted| trusted.with("::/0")).expect("networks");
     let _: Peer = everybody.client(near, values());
+}
+
+/// Whatever an answer says of when to come back, it is a time or none, and the same for the whole head as for its value.
+pub fn reset(data: &[u8]) {
+    let now = "2026-01-01T12:00:00Z".parse().expect("a time");
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let told = reset::value(text.trim(), now);
+    let Ok(digits) = text.trim().parse::<u32>() else { return };
+    assert!(told.is_some_and(|told| told.as_secs() == u64::from(digits) || digits >= 1_000_000_000), "{text}");
 }
 
 /// A request of HTTP/2 is one request of HTTP/1.1, or none; and so is what is made of that one for HTTP/2 again. The
@@ -343,8 +354,16 @@ fn stream_request(data: &[u8]) -> Option<http::Request<()>> {
 }
 
 fn forward(head: &RequestHead, upgrade: Option<&Upgrade>) -> Vec<u8> {
-    let to =
-        Outgoing { target: b"/", host: b"up", authorization: None, proxy: None, trailers: false, upgrade, edits: &[] };
+    let to = Outgoing {
+        target: b"/",
+        host: b"up",
+        authorization: None,
+        proxy: None,
+        trailers: false,
+        upgrade,
+        picked: None,
+        edits: &[],
+    };
     let mut out = Vec::new();
     Policy::default().write_request(head, &to, &mut out, |_, _| {});
     out

@@ -9,6 +9,7 @@
 //! cli ──> app ──> proxy ─┬─> accept    where clients come in, and how their requests are read
 //!          │             ├─> route     which route a request takes, and where that leads
 //!          │             ├─> admit     who may begin, where there is a limit
+//!          │             ├─> pick      which key it takes, where there are several
 //!          │             ├─> headers   which header fields go on
 //!          │             ├─> upstream  connections to upstreams
 //!          │             ├─> relay     both directions at once, every wait with a limit
@@ -52,6 +53,7 @@ pub mod origin;
 pub mod os;
 pub mod peer;
 pub mod pem;
+pub mod pick;
 pub mod proxy;
 pub mod record;
 pub mod relay;

@@ -12,6 +12,7 @@ use crate::config::Target;
 use crate::error::Error;
 use crate::h1::{RequestHead, RequestReader};
 use crate::headers::{Action, Rule};
+use crate::pick::Strategy;
 use crate::proxy::explain::{Explained, Plan, explain as walk};
 use crate::secret::mask_target;
 use crate::text::{Because, ClientSay, CorsSay, Lang, Say, Speak, Tell, failure, shown, spoken};
@@ -110,6 +111,9 @@ fn told(plan: &Plan, lang: Lang) -> String {
     if let Some(upgrade) = &plan.upgrade {
         say(&Tell::ExplainUpgrade(&shown(upgrade.as_bytes())));
     }
+    if let Some(keys) = &plan.route.keys {
+        say(&Tell::ExplainKeys { count: keys.len(), strategy: strategy(keys.strategy()), picks: plan.picks });
+    }
     say(&Say::HeaderPart);
     for (name, action) in &plan.headers {
         let name = shown(name);
@@ -135,6 +139,16 @@ fn told(plan: &Plan, lang: Lang) -> String {
         total: &limit(plan.timeouts.total),
     });
     text
+}
+
+/// A strategy as it is written in the configuration.
+fn strategy(strategy: &Strategy) -> &'static str {
+    match strategy {
+        Strategy::RoundRobin => "round_robin",
+        Strategy::Random => "random",
+        Strategy::LeastUsed => "least_used",
+        Strategy::StickyClient | Strategy::StickyHeader(_) => "sticky",
+    }
 }
 
 fn because(rule: Rule) -> Because {

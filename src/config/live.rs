@@ -16,6 +16,7 @@ use super::snapshot::Snapshot;
 use crate::admit::Tallies;
 use crate::jsonc;
 use crate::os;
+use crate::pick::States;
 use crate::text::{Lang, Problem};
 
 /// What the command line and the environment say instead of the file.
@@ -57,6 +58,7 @@ pub struct Live {
     source: Source,
     current: ArcSwap<Snapshot>,
     tallies: Tallies,
+    states: States,
     seen: Mutex<Seen>,
 }
 
@@ -121,7 +123,7 @@ impl Source {
     /// # Errors
     /// What is wrong with it.
     pub fn read(&self) -> Compiled {
-        self.read_seen(None, &Tallies::default()).1
+        self.read_seen(None, &Tallies::default(), &States::default()).1
     }
 
     /// Reads and compiles it, and gives every limit that holds, by its name.
@@ -134,13 +136,13 @@ impl Source {
         for (key, route) in loaded.file.routes.iter().filter(|(_, route)| route.limits.max_concurrency.is_some()) {
             settings[format!("routes.{key}.limits")] = json!(route.limits);
         }
-        let (snapshot, findings) = self.compiled(loaded, None, &Tallies::default())?;
+        let (snapshot, findings) = self.compiled(loaded, None, &Tallies::default(), &States::default())?;
         Ok((snapshot, findings, settings))
     }
 
-    fn read_seen(&self, previous: Option<&Snapshot>, tallies: &Tallies) -> (Seen, Compiled) {
+    fn read_seen(&self, previous: Option<&Snapshot>, tallies: &Tallies, states: &States) -> (Seen, Compiled) {
         let mut seen = Seen::default();
-        let compiled = self.loaded(&mut seen).and_then(|loaded| self.compiled(loaded, previous, tallies));
+        let compiled = self.loaded(&mut seen).and_then(|loaded| self.compiled(loaded, previous, tallies, states));
         (seen, compiled)
     }
 
@@ -164,8 +166,8 @@ impl Source {
         Ok(loaded)
     }
 
-    fn compiled(&self, loaded: Loaded, previous: Option<&Snapshot>, tallies: &Tallies) -> Compiled {
-        compile(loaded, Context { around: self.around(), lang: self.lang, previous, tallies })
+    fn compiled(&self, loaded: Loaded, previous: Option<&Snapshot>, tallies: &Tallies, states: &States) -> Compiled {
+        compile(loaded, Context { around: self.around(), lang: self.lang, previous, tallies, states })
     }
 
     fn around(&self) -> Surroundings<'_> {
@@ -228,10 +230,10 @@ impl Live {
     /// # Errors
     /// What is wrong with it.
     pub fn start(source: Source) -> Result<(Self, Vec<Finding>), Vec<Finding>> {
-        let tallies = Tallies::default();
-        let (seen, read) = source.read_seen(None, &tallies);
+        let (tallies, states) = (Tallies::default(), States::default());
+        let (seen, read) = source.read_seen(None, &tallies, &states);
         let (snapshot, warnings) = read?;
-        let live = Self { source, current: ArcSwap::from_pointee(snapshot), tallies, seen: Mutex::new(seen) };
+        let live = Self { source, current: ArcSwap::from_pointee(snapshot), tallies, states, seen: Mutex::new(seen) };
         Ok((live, warnings))
     }
 
@@ -255,9 +257,10 @@ impl Live {
             return Outcome::Unchanged;
         }
         let previous = self.current.load_full();
-        let (now, read) = self.source.read_seen(Some(&previous), &self.tallies);
+        let (now, read) = self.source.read_seen(Some(&previous), &self.tallies, &self.states);
         *seen = now;
         self.tallies.forget_unused();
+        self.states.forget_unused();
         match read {
             Ok((snapshot, warnings)) => {
                 let needs_restart = snapshot.listen != previous.listen;

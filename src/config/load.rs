@@ -180,8 +180,9 @@ fn has_literal_keys(value: &Value) -> bool {
     }
     let headers = routes(value).flat_map(|(_, route)| route["custom_headers"].as_object().into_iter().flatten());
     headers.into_iter().any(|(name, value)| {
-        let is_literal = value.as_str().is_some_and(|value| !value.is_empty() && !value.contains("${"));
-        is_literal && is_sensitive(name.as_bytes())
+        let is_literal = |value: &Value| value.as_str().is_some_and(|value| !value.is_empty() && !value.contains("${"));
+        let is_any_literal = is_literal(value) || value.as_array().is_some_and(|list| list.iter().any(is_literal));
+        is_any_literal && is_sensitive(name.as_bytes())
     })
 }
 
@@ -192,8 +193,16 @@ fn keep_numbers_as_written(value: &mut Value, map: &Map, json: &str) {
         let Some(headers) = route.get_mut("custom_headers").and_then(Value::as_object_mut) else { continue };
         for (name, value) in headers {
             let path = Path::default().key("routes").key(key).key("custom_headers").key(name);
-            if let (true, Some(span)) = (value.is_number(), map.span(&path)) {
-                *value = Value::String(json[span].to_owned());
+            let keep = |value: &mut Value, path: &Path| {
+                if let (true, Some(span)) = (value.is_number(), map.span(path)) {
+                    *value = Value::String(json[span].to_owned());
+                }
+            };
+            match value {
+                Value::Array(list) => {
+                    list.iter_mut().enumerate().for_each(|(place, value)| keep(value, &path.index(place)));
+                }
+                value => keep(value, &path),
             }
         }
     }
@@ -201,7 +210,9 @@ fn keep_numbers_as_written(value: &mut Value, map: &Map, json: &str) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::listed::HeaderValue;
     use super::*;
+    use crate::secret::Secret;
     use crate::text::Lang;
 
     fn around() -> Surroundings<'static> {
@@ -249,16 +260,19 @@ mod tests {
 
     #[test]
     fn numbers_in_headers_are_sent_as_written() {
-        let text =
-            r#"{"routes": {"a": {"custom_headers": {"A": 1.50, "B": 12345678901234567890123, "C": true, "D": null}}}}"#;
+        let text = r#"{"routes": {"a": {"custom_headers": {"A": 1.50, "B": [12345678901234567890123, 1.0], "C": true, "D": null}}}}"#;
         let loaded = load(text.as_bytes(), around()).expect("JSON");
         let values: Vec<_> = loaded.file.routes[0]
             .1
             .custom_headers
             .iter()
-            .map(|(_, value)| value.0.as_ref().map(crate::secret::Secret::expose))
+            .flat_map(|(_, value)| match value {
+                HeaderValue::Absent => Vec::new(),
+                HeaderValue::One(value) => vec![value.expose()],
+                HeaderValue::Several(values) => values.iter().map(Secret::expose).collect(),
+            })
             .collect();
-        assert_eq!(values, [Some(&b"1.50"[..]), Some(b"12345678901234567890123"), Some(b"true"), None]);
+        assert_eq!(values, [&b"1.50"[..], b"12345678901234567890123", b"1.0", b"true"]);
     }
 
     #[test]
@@ -269,6 +283,10 @@ mod tests {
         let loaded =
             load(br#"{"routes": {"b": {"custom_headers": {"Authorization": "Bearer x"}}}}"#, around()).expect("JSON");
         assert!(loaded.has_literal_keys);
+        for (list, has) in [("[\"${KEY}\", \"sk-2\"]", true), ("[\"${KEY}\", \"${KEY}\"]", false)] {
+            let text = format!("{{\"routes\": {{\"a\": {{\"custom_headers\": {{\"x-api-key\": {list}}}}}}}}}");
+            assert_eq!(load(text.as_bytes(), around()).expect("JSON").has_literal_keys, has, "{list}");
+        }
         for (field, has) in [
             ("\"target_url\": \"http://u:p@h\"", true),
             ("\"target_url\": \"http://h/?key=x\"", true),

@@ -4,6 +4,7 @@
 mod compile;
 mod expand;
 mod finding;
+pub mod listed;
 mod live;
 mod load;
 mod print;

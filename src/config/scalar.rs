@@ -1,4 +1,4 @@
-//! Values that are written in more than one way: ports, durations, sizes, header values.
+//! Values that are written in more than one way: ports, durations, sizes.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -30,10 +30,6 @@ pub struct Time(pub Duration);
 /// A number of bytes as written: a number, or digits with a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size(pub u64);
-
-/// The value of a header; `None` for `null`, which stands for no header.
-#[derive(Debug, Clone)]
-pub struct HeaderValue(pub Option<Secret>);
 
 /// The path of a PEM file, or what stands in one: that may be a key, so it is never shown.
 #[derive(Debug, Clone)]
@@ -269,18 +265,6 @@ impl<'de> Deserialize<'de> for Pem {
     }
 }
 
-impl<'de> Deserialize<'de> for HeaderValue {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = match serde_json::Value::deserialize(deserializer)? {
-            serde_json::Value::Null => None,
-            serde_json::Value::String(text) => Some(text),
-            value @ (serde_json::Value::Bool(_) | serde_json::Value::Number(_)) => Some(value.to_string()),
-            _ => return Err(D::Error::custom("not a header value")),
-        };
-        Ok(Self(text.map(|text| Secret::new(text.into_bytes()))))
-    }
-}
-
 impl Serialize for Pem {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(MASK)
@@ -348,7 +332,6 @@ schema!(Pem, "Pem", { "type": "string" });
 schema!(Port, "Port", { "type": ["integer", "string"], "minimum": 0, "maximum": 65535, "format": "port" });
 schema!(Time, "Time", { "type": ["number", "string"], "minimum": 0, "format": "duration" });
 schema!(Size, "Size", { "type": ["integer", "string"], "minimum": 0, "format": "size" });
-schema!(HeaderValue, "HeaderValue", { "type": ["string", "number", "boolean", "null"] });
 
 #[cfg(test)]
 mod tests {

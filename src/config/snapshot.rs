@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::h1::{RequestHead, Upgrade};
 use crate::record::Style;
 use crate::text::Lang;
-use crate::{accept, admit, headers, relay, route, upstream};
+use crate::{accept, admit, headers, pick, relay, route, upstream};
 
 /// One whole configuration.
 #[derive(Debug)]
@@ -77,6 +77,8 @@ pub struct Route {
     pub cors: Option<Arc<headers::Cors>>,
     /// How many exchanges may run at once.
     pub admit: admit::Policy,
+    /// Which of its keys a request takes, where there are several.
+    pub keys: Option<pick::Keys>,
     /// What is done to headers.
     pub headers: headers::Policy,
     /// Its own header policy, if it has one.

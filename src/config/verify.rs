@@ -6,6 +6,7 @@
 use serde_json::Value;
 
 use super::finding::Severity;
+use super::listed::KeyStrategy;
 use super::scalar::{Port, Size, Time};
 use super::schema::{properties, resolve};
 use crate::jsonc::Path;
@@ -108,6 +109,9 @@ fn wrong_value(schema: &Value, value: &Value) -> Option<Problem> {
             "port" if Port::parse(text).is_none() => Some(Problem::BadPort),
             "duration" if Time::parse(text).is_none() => Some(Problem::BadDuration),
             "size" if Size::parse(text).is_none() => Some(Problem::BadSize),
+            "key_strategy" if !KeyStrategy::NAMES.contains(&text.as_str()) => {
+                Some(Problem::NotOneOf(KeyStrategy::NAMES.map(|name| format!("\"{name}\"")).into()))
+            }
             _ => None,
         },
         _ => None,
@@ -186,7 +190,7 @@ mod tests {
                 "Error server.limits.head_timeout: expected a duration: seconds, or a text like \"300ms\", \"10s\", \"5m\", \"1h\"",
                 "Error headers_to_drop[1]: expected a string, found a whole number",
                 "Error routes.a.target_url: expected a string or null, found an array",
-                "Error routes.a.custom_headers.X: expected a string or a number or true or false or null, found an object",
+                "Error routes.a.custom_headers.X: expected a string or a number or true or false or null or an array, found an object",
                 "Error routes.b: expected an object, found an array",
                 "Error global_proxy: expected a string or null, found a whole number",
             ]
@@ -246,7 +250,7 @@ mod tests {
         fn what_is_left_can_always_be_read(
             server in prop::collection::hash_map("(host|port|log_requests|log_format|language|reload_interval|base_path|workers|shutdown_timeout|limits)", any_value(), 0..6),
             limits in prop::collection::hash_map("(max_head_size|max_head_fields|max_body_size|head_timeout|write_timeout)", any_value(), 0..4),
-            route in prop::collection::hash_map("(enabled|target_url|universal_proxy|proxy|force_header_overwrite|custom_headers|timeouts)", any_value(), 0..5),
+            route in prop::collection::hash_map("(enabled|target_url|universal_proxy|proxy|force_header_overwrite|custom_headers|key_strategy|timeouts)", any_value(), 0..5),
             top in prop::collection::hash_map("(server|routes|global_proxy|no_proxy|timeouts|headers_to_drop|ca_file|force_header_overwrite|.schema)", any_value(), 0..4),
         ) {
             let mut value = json!({"server": server, "routes": {"a": route}});

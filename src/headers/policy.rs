@@ -14,10 +14,17 @@ pub struct Policy {
 #[derive(Debug, Clone)]
 pub struct Configured {
     name: Box<str>,
-    /// The whole line with its CRLF.
-    line: Secret,
+    line: Line,
     /// Whether it wins over a header of the same name that the client sent.
     force: bool,
+}
+
+/// A whole line with its CRLF.
+#[derive(Debug, Clone)]
+enum Line {
+    One(Secret),
+    /// One for each entry of the list that is configured, of which one is picked.
+    Several(Box<[Secret]>),
 }
 
 impl Policy {
@@ -66,7 +73,23 @@ impl Configured {
     #[must_use]
     pub fn new(name: &str, value: &[u8], force: bool) -> Self {
         let line = [name.as_bytes(), b": ", value, b"\r\n"].concat();
-        Self { name: name.into(), line: Secret::new(line), force }
+        Self { name: name.into(), line: Line::One(Secret::new(line)), force }
+    }
+
+    /// A header to set to one of these values, whichever is picked.
+    #[must_use]
+    pub fn one_of(name: &str, values: &[Secret], force: bool) -> Self {
+        let line = |value: &Secret| Secret::new([name.as_bytes(), b": ", value.expose(), b"\r\n"].concat());
+        Self { name: name.into(), line: Line::Several(values.iter().map(line).collect()), force }
+    }
+
+    /// The lines of which one is picked, if there are several.
+    #[must_use]
+    pub fn list(&self) -> Option<&[Secret]> {
+        match &self.line {
+            Line::One(_) => None,
+            Line::Several(lines) => Some(lines),
+        }
     }
 
     /// Its name, as written in the configuration.
@@ -81,7 +104,11 @@ impl Configured {
         self.force
     }
 
-    pub(super) fn line(&self) -> &[u8] {
-        self.line.expose()
+    /// The line, if there is one or one is picked.
+    pub(super) fn line(&self, picked: Option<usize>) -> Option<&[u8]> {
+        match &self.line {
+            Line::One(line) => Some(line.expose()),
+            Line::Several(lines) => lines.get(picked?).map(Secret::expose),
+        }
     }
 }

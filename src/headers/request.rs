@@ -59,6 +59,8 @@ pub struct Outgoing<'a> {
     pub upgrade: Option<&'a Upgrade>,
     /// Lines that do not pass as they came, since keys of clients stand in them, in order.
     pub edits: &'a [Edit],
+    /// Which entry of the configured lists is sent, if any is: see [`Policy::takes_from_lists`].
+    pub picked: Option<usize>,
     /// What is said besides to an HTTP proxy that is sent the whole request.
     pub proxy: Option<ToProxy<'a>>,
 }
@@ -71,6 +73,22 @@ pub struct ToProxy<'a> {
 }
 
 impl Policy {
+    /// Whether what is picked from the lists is sent with this request. Lists belong together, as a key and the name of
+    /// its organization: where what the client sends itself is kept in the place of one of them, none is used.
+    #[must_use]
+    pub fn takes_from_lists(&self, head: &RequestHead, to: &Outgoing<'_>) -> bool {
+        let named = Named::of(&head.fields, head.names_fields);
+        let is_taken_out = |number| to.edits.iter().any(|edit| edit.line == number && edit.value.is_none());
+        let is_kept = |name: &[u8]| !hop::is_hop_by_hop(name) && !named.has(name) && !self.drops(name);
+        self.configured().iter().filter(|configured| configured.list().is_some()).all(|list| {
+            let name = list.name().as_bytes();
+            let is_theirs = |(number, field): (usize, Field<'_>)| {
+                field.name().eq_ignore_ascii_case(name) && is_kept(field.name()) && !is_taken_out(number)
+            };
+            !to.replaces(name) && (list.is_forced() || !head.fields.iter().enumerate().any(is_theirs))
+        })
+    }
+
     /// Writes the head of the request as it goes to the upstream, and tells `note` of every decision.
     ///
     /// Configured headers are set after those of the connection are removed, so that a client cannot strip a key by
@@ -118,8 +136,11 @@ impl Policy {
             note(PROXY_AUTHORIZATION.as_bytes(), Action::Added);
         }
         for (place, configured) in self.configured().iter().enumerate() {
-            if met & (1 << place) == 0 && !to.replaces(configured.name().as_bytes()) {
-                out.extend_from_slice(configured.line());
+            if met & (1 << place) == 0
+                && !to.replaces(configured.name().as_bytes())
+                && let Some(line) = configured.line(to.picked)
+            {
+                out.extend_from_slice(line);
                 note(configured.name().as_bytes(), Action::Added);
             }
         }
@@ -236,8 +257,9 @@ impl Writer<'_> {
                     Action::Dropped(_) => self.end_run(number),
                     Action::Overwritten => {
                         self.end_run(number);
-                        if let Some(place) = self.policy.find(name) {
-                            self.out.extend_from_slice(self.policy.configured()[place].line());
+                        let line = |place: usize| self.policy.configured()[place].line(self.to.picked);
+                        if let Some(line) = self.policy.find(name).and_then(line) {
+                            self.out.extend_from_slice(line);
                         }
                     }
                 }
@@ -275,7 +297,8 @@ impl Writer<'_> {
         let Some(place) = self.policy.find(name) else { return Action::Passed };
         let is_first = self.met & (1 << place) == 0;
         self.met |= 1 << place;
-        match (self.policy.configured()[place].is_forced(), is_first) {
+        let configured = &self.policy.configured()[place];
+        match (configured.is_forced() && configured.line(self.to.picked).is_some(), is_first) {
             (false, _) => Action::Kept,
             (true, true) => Action::Overwritten,
             (true, false) => Action::Dropped(Rule::Repeated),

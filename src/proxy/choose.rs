@@ -54,6 +54,8 @@ pub(super) struct Forwarding {
     pub(super) name: Arc<str>,
     /// Whether the client named it.
     pub(super) is_universal: bool,
+    /// Which of the keys of the route is sent, if one is.
+    pub(super) picked: Option<usize>,
 }
 
 impl Forwarding {
@@ -80,11 +82,17 @@ impl Forwarding {
             trailers,
             upgrade: route.upgrade(head),
             edits,
+            picked: self.picked,
             proxy: self
                 .key
                 .takes_whole_requests()
                 .then(|| ToProxy { authorization: self.key.proxy.as_ref().and_then(|proxy| proxy.authorization()) }),
         }
+    }
+
+    /// Whether one of the route's keys is sent with this request: there are several, and the client's own is not kept.
+    pub(super) fn takes_from_lists(&self, route: &Route, head: &RequestHead, edits: &[Edit]) -> bool {
+        route.keys.is_some() && route.headers.takes_from_lists(head, &self.outgoing(route, head, edits, false))
     }
 
     /// The place as the operator or the client wrote it: `scheme://host`.
@@ -207,6 +215,7 @@ fn forward(
             key: Arc::clone(key),
             name: Arc::clone(name),
             is_universal: false,
+            picked: None,
         }),
         RouteTarget::Universal(guard) => {
             let mut forward = universal(&route.key, rest, query)?;
@@ -220,7 +229,7 @@ fn forward(
             let name = origin.to_string().into();
             let proxy = route.way_out.take(&origin).map_err(|bad| no_way_out(route, bad))?.proxy;
             let key = Key::new(origin, proxy, snapshot.tls.as_ref()).guarded(guard).speaking_http2(route.http2);
-            Ok(Forwarding { forward, key: Arc::new(key), name, is_universal: true })
+            Ok(Forwarding { forward, key: Arc::new(key), name, is_universal: true, picked: None })
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::admit::{self, Credentials, Places};
 use crate::config::{Route, Snapshot};
 use crate::ending::End;
 use crate::error::{Error, Kind};
-use crate::h1::{self, Framing, RequestHead, Trailers, Version};
+use crate::h1::{self, Edit, Framing, RequestHead, Trailers, Version};
 use crate::headers::{Action, Rule};
 use crate::record::{Change, Forwarded, Record, Sent};
 use crate::relay::{Break, Flow, Nature, Outbox, Relay};
@@ -164,6 +164,11 @@ impl Exchange {
         Relay::new(&mut client.wire, &mut client.deadline, request, nature, limits)
     }
 
+    /// Lines of the request that do not pass as they came.
+    pub(super) fn edits(&self) -> &[Edit] {
+        self.credentials.as_deref().map_or(&[], Credentials::edits)
+    }
+
     /// Station `headers`: the head as it goes out in one attempt.
     pub(super) fn prepare(
         &mut self,
@@ -173,8 +178,8 @@ impl Exchange {
         head: &RequestHead,
     ) -> Vec<u8> {
         self.record.upstream(&forward.name, forward.proxy());
-        let edits = self.credentials.as_deref().map_or(&[][..], Credentials::edits);
-        let to = forward.outgoing(route, head, edits, passes_trailers(is_client_http2, &forward.key));
+        self.record.key(forward.picked);
+        let to = forward.outgoing(route, head, self.edits(), passes_trailers(is_client_http2, &forward.key));
         let mut out = stock::take_bytes();
         let mut changes = Vec::new();
         let is_pretty = self.record.is_pretty();

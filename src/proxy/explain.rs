@@ -43,6 +43,8 @@ pub struct Plan {
     pub host: Vec<u8>,
     /// The protocols that the upstream may switch to.
     pub upgrade: Option<Upgrade>,
+    /// Whether one of the route's keys is sent.
+    pub picks: bool,
     /// What becomes of each header, in order.
     pub headers: Vec<(Vec<u8>, Action)>,
     /// Its time limits.
@@ -78,13 +80,17 @@ fn walk(snapshot: &Snapshot, head: &RequestHead, given: Option<&Credentials>) ->
     let credentials = given.or(found.as_deref());
     asked.check(credentials)?;
     // What stands in the request is taken out of it, whoever asks.
-    let (route, forward) = match asked.way(snapshot, head, found.as_deref())? {
+    let (route, mut forward) = match asked.way(snapshot, head, found.as_deref())? {
         Way::Route(route, forward) => (route, forward),
         Way::Health => return Ok(Explained::Health),
         Way::Preflight(lines) => return Ok(Explained::Preflight(lines)),
     };
     let way = route.way_out.take(&forward.key.origin).map_err(|bad| choose::no_way_out(route, bad))?;
-    let to = forward.outgoing(route, head, found.as_deref().map_or(&[][..], Credentials::edits), false);
+    let edits = found.as_deref().map_or(&[][..], Credentials::edits);
+    let picks = forward.takes_from_lists(route, head, edits);
+    // Which one it will be is not known: all of them stand in the same headers.
+    forward.picked = picks.then_some(0);
+    let to = forward.outgoing(route, head, edits, false);
     let mut headers = Vec::new();
     route.headers.write_request(head, &to, &mut Vec::new(), |name, action| headers.push((name.to_vec(), action)));
     Ok(Explained::Forwarded(Box::new(Plan {
@@ -96,6 +102,7 @@ fn walk(snapshot: &Snapshot, head: &RequestHead, given: Option<&Credentials>) ->
         host: forward.forward.host.to_vec(),
         upgrade: route.upgrade(head).cloned(),
         target: forward.forward.target,
+        picks,
         headers,
         timeouts: route.timeouts,
     })))

@@ -10,6 +10,7 @@ mod bug;
 mod choose;
 mod exchange;
 pub mod explain;
+mod keys;
 mod reply;
 mod respond;
 mod switch;
@@ -163,7 +164,7 @@ fn asker(snapshot: &Snapshot, client: &Client, head: &RequestHead) -> Peer {
     trusted.client(client.peer, head.fields.values(b"x-forwarded-for"))
 }
 
-/// The way of a request. Behind the line of `admit` there will be `pick`.
+/// The way of a request.
 async fn walk(
     exchange: &mut Exchange,
     client: &mut Client,
@@ -171,17 +172,22 @@ async fn walk(
     worker: &Worker,
 ) -> Result<After, Failure> {
     let snapshot = Arc::clone(&exchange.snapshot);
-    let (route, forward) = match exchange.choose(&snapshot, head)? {
+    let (route, mut forward) = match exchange.choose(&snapshot, head)? {
         Way::Health => return Ok(reply::health(exchange, client, head).await),
         Way::Preflight(lines) => return Ok(reply::preflight(exchange, client, head, lines).await),
         Way::Route(route, forward) => (route, forward),
     };
     let _places = exchange.admit(route)?;
+    let mut keys = keys::of(route, &forward, exchange, client.peer, head);
+    forward.picked = keys.as_mut().map(|keys| keys.next(exchange.began));
     let mut relay = exchange.relay(client, head, &forward.key);
     attempt::begin(exchange, &mut relay, head, route, &forward)?;
     let answered = attempt::answer_head(&mut relay, worker.upstreams(), &forward.key, exchange.is_idempotent).await;
     exchange.note_request(&relay);
     let (upstream, answer) = answered?;
+    if let Some(keys) = &mut keys {
+        keys.answered(&answer, exchange, worker);
+    }
     if answer.status == 101 {
         let tunnel = switch::tunnel(exchange, relay, upstream, &answer);
         drop(answer);

@@ -37,6 +37,8 @@ pub struct Entry {
     pub upstream: Option<Arc<str>>,
     /// The upstream proxy on the way there, masked.
     pub proxy: Option<Arc<str>>,
+    /// Which of the route's keys was sent, if one was picked.
+    pub key_index: Option<usize>,
     /// How much content the client sent, in bytes.
     pub bytes_in: u64,
     /// How much content the client was sent, in bytes.
@@ -66,6 +68,7 @@ impl Entry {
             code: None,
             upstream: None,
             proxy: None,
+            key_index: None,
             bytes_in: 0,
             bytes_out: 0,
             time_to_first_byte: None,

@@ -24,6 +24,9 @@ struct Object<'a> {
     code: Option<&'a str>,
     upstream: Option<&'a str>,
     proxy: Option<&'a str>,
+    /// Only where one of several keys was picked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_index: Option<usize>,
     bytes_in: u64,
     bytes_out: u64,
     ttfb_ms: Option<f64>,
@@ -45,6 +48,7 @@ pub(super) fn ended(entry: &Entry, out: &mut String) {
         code: entry.code,
         upstream: entry.upstream.as_deref(),
         proxy: entry.proxy.as_deref(),
+        key_index: entry.key_index,
         bytes_in: entry.bytes_in,
         bytes_out: entry.bytes_out,
         ttfb_ms: entry.time_to_first_byte.map(milliseconds),

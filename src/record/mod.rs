@@ -103,6 +103,13 @@ impl Record {
         }
     }
 
+    /// Adds which of the route's keys is sent, if one was picked.
+    pub fn key(&mut self, place: Option<usize>) {
+        if let Some(open) = &mut self.open {
+            open.entry.key_index = place;
+        }
+    }
+
     /// Writes the block that says what becomes of the request, in one piece.
     pub fn sent(&mut self, sent: impl FnOnce() -> Sent) {
         if let Some(open) = self.open.as_ref().filter(|open| open.style.format == Format::Pretty) {

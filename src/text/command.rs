@@ -73,6 +73,15 @@ pub enum Tell<'a> {
     ExplainHttp2,
     /// It asks to speak these protocols.
     ExplainUpgrade(&'a dyn Display),
+    /// It takes one of several keys.
+    ExplainKeys {
+        /// How many there are.
+        count: usize,
+        /// How one is picked.
+        strategy: &'static str,
+        /// Whether one is: not where the client sends its own.
+        picks: bool,
+    },
     /// A header would pass.
     ExplainPassed(&'a dyn Display),
     /// A header would be dropped.
@@ -196,6 +205,12 @@ impl Tell<'_> {
             Self::ExplainUpgrade(protocols) => {
                 write!(f, "   Upgrade:          {protocols} (after 101, bytes pass both ways as they are)")
             }
+            Self::ExplainKeys { count, strategy, picks: true } => {
+                write!(f, "   Key:              one of {count}, picked when it goes out ({strategy})")
+            }
+            Self::ExplainKeys { count, picks: false, .. } => {
+                write!(f, "   Key:              none of the {count}, since the client sends its own")
+            }
             Self::ExplainPassed(name) => write!(f, "   ➡️  Passed:          '{name}'"),
             Self::ExplainDropped { name, because } => write!(f, "   🗑️  Dropped:         '{name}' ({})", because.en()),
             Self::ExplainConcurrency { route, server } => {
@@ -260,6 +275,12 @@ impl Tell<'_> {
             Self::ExplainHttp2 => f.write_str("   版本:         HTTP/2（经由 TLS 时需上游同意）"),
             Self::ExplainUpgrade(protocols) => {
                 write!(f, "   协议升级:     {protocols} (收到 101 后双向原样转发)")
+            }
+            Self::ExplainKeys { count, strategy, picks: true } => {
+                write!(f, "   密钥:         从 {count} 个中选取一个 ({strategy})")
+            }
+            Self::ExplainKeys { count, picks: false, .. } => {
+                write!(f, "   密钥:         客户端自带，不使用配置的 {count} 个")
             }
             Self::ExplainPassed(name) => write!(f, "   ➡️  转发Header:      '{name}'"),
             Self::ExplainDropped { name, because } => write!(f, "   🗑️  移除Header:      '{name}' ({})", because.zh()),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::json::syntax_in_chinese;
-use super::{ClientProblem, CorsProblem, DoorProblem, JsonType, Lang, Speak, system_words};
+use super::{ClientProblem, CorsProblem, DoorProblem, JsonType, Lang, PickProblem, Speak, system_words};
 use crate::origin::BadAuthority;
 use crate::secret::{MASK, mask_after_name};
 
@@ -111,11 +111,19 @@ pub enum Problem {
     Client(ClientProblem),
     /// Something about pages in browsers.
     Cors(CorsProblem),
+    /// Something about lists of which one is picked.
+    Pick(PickProblem),
 }
 
 impl From<DoorProblem> for Problem {
     fn from(problem: DoorProblem) -> Self {
         Self::Door(problem)
+    }
+}
+
+impl From<PickProblem> for Problem {
+    fn from(problem: PickProblem) -> Self {
+        Self::Pick(problem)
     }
 }
 
@@ -145,6 +153,7 @@ impl Problem {
                 | Self::OpenUniversal { .. }
                 | Self::UnusedGuard
                 | Self::Door(DoorProblem::UnusedHost)
+                | Self::Pick(PickProblem::UnusedStrategy)
         ) || matches!(self, Self::Client(problem) if problem.is_about_key())
     }
 
@@ -243,6 +252,7 @@ impl Problem {
             Self::Door(problem) => problem.speak(Lang::En, f),
             Self::Client(problem) => problem.speak(Lang::En, f),
             Self::Cors(problem) => problem.speak(Lang::En, f),
+            Self::Pick(problem) => problem.speak(Lang::En, f),
         }
     }
 
@@ -325,6 +335,7 @@ impl Problem {
             Self::Door(problem) => problem.speak(Lang::Zh, f),
             Self::Client(problem) => problem.speak(Lang::Zh, f),
             Self::Cors(problem) => problem.speak(Lang::Zh, f),
+            Self::Pick(problem) => problem.speak(Lang::Zh, f),
         }
     }
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 mod checks;
 
 type Check = fn(&[u8]);
-const CHECKS: [(&str, Check); 14] = [
+const CHECKS: [(&str, Check); 15] = [
     ("request_head", checks::request_head),
     ("response_head", checks::response_head),
     ("chunks", checks::chunks),
@@ -21,6 +21,7 @@ const CHECKS: [(&str, Check); 14] = [
     ("config", checks::config),
     ("forwarded", checks::forwarded),
     ("stream_head", checks::stream_head),
+    ("reset", checks::reset),
     ("sse", checks::sse),
 ];
 

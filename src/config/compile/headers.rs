@@ -1,7 +1,7 @@
 //! Configured headers, and those that are dropped.
 
 use super::Compiler;
-use crate::config::scalar::HeaderValue;
+use crate::config::listed::HeaderValue;
 use crate::h1::token;
 use crate::headers::{Configured, Policy};
 use crate::jsonc::Path;
@@ -33,7 +33,19 @@ impl Compiler<'_> {
         for (written, value) in raw {
             let path = path.key(&written);
             let name = written.trim();
-            let Some(value) = value.0 else { continue };
+            let value = match value {
+                HeaderValue::Absent => continue,
+                HeaderValue::One(value) => value,
+                HeaderValue::Several(values) => match self.list(name, values, &path) {
+                    // A list of one is a single value.
+                    Some(mut values) if values.len() == 1 => values.remove(0),
+                    Some(values) => {
+                        self.configure(&mut configured, name, Configured::one_of(name, &values, force), &path);
+                        continue;
+                    }
+                    None => continue,
+                },
+            };
             let value = value.expose().trim_ascii();
             if !token::is_token(name.as_bytes()) {
                 self.error(&path, Problem::BadHeaderName(written.clone()));
@@ -47,11 +59,7 @@ impl Compiler<'_> {
                 }
                 host = Some(Secret::new(value));
             } else {
-                if configured.iter().any(|known| known.name().eq_ignore_ascii_case(name)) {
-                    self.warn(&path, Problem::RepeatedHeader(name.to_owned()));
-                    configured.retain(|known| !known.name().eq_ignore_ascii_case(name));
-                }
-                configured.push(Configured::new(name, value, force));
+                self.configure(&mut configured, name, Configured::new(name, value, force), &path);
             }
         }
         if configured.len() >= Policy::MAX_CONFIGURED {
@@ -59,6 +67,14 @@ impl Compiler<'_> {
             configured.truncate(Policy::MAX_CONFIGURED - 1);
         }
         (configured, host)
+    }
+
+    fn configure(&mut self, to: &mut Vec<Configured>, name: &str, header: Configured, path: &Path) {
+        if to.iter().any(|known| known.name().eq_ignore_ascii_case(name)) {
+            self.warn(path, Problem::RepeatedHeader(name.to_owned()));
+            to.retain(|known| !known.name().eq_ignore_ascii_case(name));
+        }
+        to.push(header);
     }
 
     pub(super) fn headers_to_drop(&mut self, names: Vec<String>, path: &Path) -> Vec<String> {
@@ -76,6 +92,6 @@ impl Compiler<'_> {
     }
 }
 
-fn is_managed(name: &str) -> bool {
+pub(super) fn is_managed(name: &str) -> bool {
     MANAGED.iter().any(|managed| name.eq_ignore_ascii_case(managed))
 }

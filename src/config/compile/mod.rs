@@ -6,6 +6,7 @@ mod doors;
 mod guard;
 mod headers;
 mod limits;
+mod pick;
 mod target;
 mod way_out;
 
@@ -21,6 +22,7 @@ use super::snapshot::{Listen, Route, Snapshot, Target};
 use crate::admit;
 use crate::headers::{Configured, Policy};
 use crate::jsonc::Path;
+use crate::pick::States;
 use crate::record::{Format, Style};
 use crate::route::{BasePath, Table};
 use crate::secret;
@@ -43,6 +45,8 @@ pub struct Context<'a> {
     pub previous: Option<&'a Snapshot>,
     /// What is counted, whichever configuration asks for it.
     pub tallies: &'a admit::Tallies,
+    /// What is known of keys, whichever configuration names them.
+    pub states: &'a States,
 }
 
 /// A configuration and the warnings about it, or what is wrong with it.
@@ -54,7 +58,7 @@ pub type Compiled = Result<(Snapshot, Vec<Finding>), Vec<Finding>>;
 /// The findings, at least one of which is an error.
 pub fn compile(loaded: Loaded, context: Context<'_>) -> Compiled {
     let Loaded { file, findings, places, empty_routes, .. } = loaded;
-    let mut compiler = Compiler { context, found: Vec::new() };
+    let mut compiler = Compiler { context, is_whole: !has_errors(&findings), found: Vec::new() };
     let snapshot = compiler.file(file, |key| empty_routes.contains(key));
     let mut findings = findings;
     let had_errors = has_errors(&findings);
@@ -74,6 +78,8 @@ pub fn compile(loaded: Loaded, context: Context<'_>) -> Compiled {
 
 struct Compiler<'a> {
     context: Context<'a>,
+    /// Whether nothing has been taken out of the file because it is wrong.
+    is_whole: bool,
     found: Vec<(Severity, Path, Problem)>,
 }
 
@@ -170,6 +176,7 @@ impl Compiler<'_> {
             headers.0.retain(|configured| !configured.name().eq_ignore_ascii_case("authorization"));
             headers.0.push(Configured::new("Authorization", secret::basic(&userinfo).expose(), true));
         }
+        let keys = self.keys(key, raw.key_strategy, &headers.0, path);
         if !raw.enabled {
             // What is switched off may be unfinished.
             self.found[mark..].iter_mut().for_each(|(severity, ..)| *severity = Severity::Warning);
@@ -200,6 +207,7 @@ impl Compiler<'_> {
                 route: raw.limits.max_concurrency.map(|max| self.context.tallies.of_route(key, max as usize)),
                 server: inherited.max_concurrency.cloned(),
             },
+            keys,
             headers,
             force: raw.force_header_overwrite,
             http2: raw.http2,

@@ -13,7 +13,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::scalar::{HeaderValue, Hidden, IgnoredText, Language, LogFormat, Pem, Port, Texts, Time, in_order};
+use super::listed::{HeaderValue, KeyStrategy};
+use super::scalar::{Hidden, IgnoredText, Language, LogFormat, Pem, Port, Texts, Time, in_order};
 pub use clients::ClientKey;
 pub use cors::Cors;
 pub use limits::{Limits, RouteLimits, RouteTimeouts, Timeouts};
@@ -141,10 +142,11 @@ pub struct Server {
     /// 其余一律断开。
     pub proxy_protocol: bool,
     /// The proxies in front that are believed when they say who the client is, by the PROXY protocol or by
-    /// `X-Forwarded-For`: addresses, networks (`"10.0.0.0/8"`), or `"unix:"` for Unix sockets. Only the log uses it.
+    /// `X-Forwarded-For`: addresses, networks (`"10.0.0.0/8"`), or `"unix:"` for Unix sockets. The log uses it, and
+    /// `"key_strategy": "sticky"`.
     ///
     /// 前置代理的地址: 相信它们通过 PROXY 协议或 `X-Forwarded-For` 说明的客户端地址。可写地址、网段 (`"10.0.0.0/8"`)，
-    /// 或用 `"unix:"` 表示 Unix 套接字。仅用于日志。
+    /// 或用 `"unix:"` 表示 Unix 套接字。用于日志和 `"key_strategy": "sticky"`。
     pub trusted_proxies: Vec<String>,
     /// TLS on every listener. Without it HTTP is spoken in the clear.
     ///
@@ -241,12 +243,20 @@ pub struct Route {
     ///
     /// 此路由的 Header 策略。`null` 沿用全局设置。
     pub force_header_overwrite: Option<bool>,
-    /// Headers added to requests, such as the provider's key. A number or boolean is sent as text.
+    /// Headers added to requests, such as the provider's key. A number or boolean is sent as text. Of a list, one entry is
+    /// picked for each request; several lists on a route move in step.
     ///
-    /// 添加到请求中的 Header，例如服务商的密钥。数字和布尔值以文本形式发送。
+    /// 添加到请求中的 Header，例如服务商的密钥。数字和布尔值以文本形式发送。值为列表时，每个请求选用其中一项；同一路由的多个列表同步轮换。
     #[serde(deserialize_with = "in_order")]
     #[schemars(with = "std::collections::BTreeMap<String, HeaderValue>")]
     pub custom_headers: Vec<(String, HeaderValue)>,
+    /// How an entry of such lists is picked: `"round_robin"`, `"random"`, `"least_used"`, `"sticky"` (the same for the same
+    /// client), or `{"sticky": "x-session-id"}` (the same for the same value of this header). `null`: `"round_robin"`.
+    ///
+    /// 从这类列表中选取的方式: `"round_robin"`（轮流）、`"random"`（随机）、`"least_used"`（进行中请求最少者）、`"sticky"`（同一客户端固定），
+    /// 或 `{"sticky": "x-session-id"}`（此 Header 的值相同者固定）。`null` 即 `"round_robin"`。
+    #[schemars(with = "KeyStrategy")]
+    pub key_strategy: Option<KeyStrategy>,
     /// Whether HTTP/2 is spoken to the upstream: over TLS if it agrees, in the clear without asking. Otherwise HTTP/1.1,
     /// which needs less of the machine.
     ///
@@ -307,6 +317,7 @@ impl Default for Route {
             proxy: None,
             force_header_overwrite: None,
             custom_headers: Vec::new(),
+            key_strategy: None,
             http2: false,
             timeouts: RouteTimeouts::default(),
             limits: RouteLimits::default(),

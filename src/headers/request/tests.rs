@@ -11,6 +11,7 @@ const TO: Outgoing<'_> = Outgoing {
     trailers: false,
     upgrade: None,
     edits: &[],
+    picked: None,
     proxy: None,
 };
 
@@ -179,4 +180,39 @@ fn our_own_field_never_passes() {
     let policy = Policy::new(&[], vec![Configured::new("x-aqueduct-key", b"for the next", false)], None);
     let (out, _) = write(&policy, request, &TO);
     assert!(out.ends_with("x-aqueduct-key: for the next\r\n\r\n"), "{out}");
+}
+
+fn with_lists(force: bool) -> Policy {
+    let list = |name: &str, values: [&str; 2]| Configured::one_of(name, &values.map(Secret::new), force);
+    let lists = [list("Authorization", ["k0", "k1"]), list("X-Org", ["o0", "o1"])];
+    Policy::new(&[], lists.into_iter().chain([Configured::new("X-B", b"ours", force)]).collect(), None)
+}
+
+#[test]
+fn lists_move_in_step() {
+    let request = "GET / HTTP/1.1\r\nHost: h\r\nauthorization: theirs\r\n\r\n";
+    let (out, _) = write(&with_lists(true), request, &Outgoing { picked: Some(1), ..TO });
+    assert_eq!(out, "GET /v1 HTTP/1.1\r\nHost: up\r\nAuthorization: k1\r\nX-Org: o1\r\nX-B: ours\r\n\r\n");
+    let (out, _) = write(&with_lists(false), "GET / HTTP/1.0\r\n\r\n", &Outgoing { picked: Some(0), ..TO });
+    assert_eq!(out, "GET /v1 HTTP/1.1\r\nHost: up\r\nAuthorization: k0\r\nX-Org: o0\r\nX-B: ours\r\n\r\n");
+    let (out, notes) = write(&with_lists(false), request, &TO);
+    assert_eq!(out, "GET /v1 HTTP/1.1\r\nHost: up\r\nauthorization: theirs\r\nX-B: ours\r\n\r\n");
+    assert_eq!(notes[0], ("authorization".into(), Action::Kept));
+}
+
+#[test]
+fn lists_are_used_whole_or_not_at_all() {
+    let takes = |force, lines: &str, to: &Outgoing<'_>| {
+        let request = format!("GET / HTTP/1.1\r\nHost: h\r\n{lines}\r\n");
+        let read = RequestReader::default().read(request.as_bytes(), &Limits::REQUEST);
+        with_lists(force).takes_from_lists(&read.expect("valid").expect("whole").0, to)
+    };
+    let secret = Secret::new("Basic dTpw");
+    assert!(takes(false, "", &TO) && takes(true, "AUTHORIZATION: x\r\nX-org: y\r\n", &TO));
+    assert!(!takes(false, "AUTHORIZATION: x\r\n", &TO) && !takes(false, "x-org: y\r\n", &TO));
+    assert!(!takes(true, "", &Outgoing { authorization: Some(&secret), ..TO }));
+    // What does not go on stands in nobody's place.
+    assert!(takes(false, "Connection: X-Org\r\nX-Org: y\r\nX-B: z\r\n", &TO));
+    let edits = [Edit { line: 1, value: None }];
+    assert!(takes(false, "Authorization: key of ours\r\n", &Outgoing { edits: &edits, ..TO }));
 }

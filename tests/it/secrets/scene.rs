@@ -132,7 +132,7 @@ impl Scene {
             "proxy": "",
             "force_header_overwrite": true,
             "custom_headers": {
-                "x-api-key": secret("literal"), "X-Variable": "${AQ_KEY}", "X-File": "${file:key.txt}",
+                "x-api-key": secret("literal"), "X-Pool": [secret("pool"), "${AQ_KEY}"], "X-Variable": "${AQ_KEY}", "X-File": "${file:key.txt}",
                 "X-Default": format!("${{AQ_UNSET:-{}}}", secret("default")),
             },
         });
