@@ -3,8 +3,12 @@
 //! What the client reads and what the log reads are two things. An address, a library's error text or a key
 //! belongs to the log alone, and a key not even there.
 
+mod cause;
+
 use std::borrow::Cow;
 use std::fmt;
+
+pub use cause::{Ban, Fault, Limit, Refusal, Scope, Step, Unit, Unproven};
 
 use crate::h1::Violation;
 
@@ -53,6 +57,10 @@ pub enum Kind {
     Overloaded,
     /// More requests at once than `max_concurrency`.
     ConcurrencyLimited(Scope),
+    /// More in a minute than `requests_per_minute` or `tokens_per_minute`.
+    RateLimited(Scope, Unit),
+    /// All of a `budget` is spent.
+    BudgetExhausted(Scope, Unit),
     /// The name of the upstream could not be resolved.
     UpstreamDns,
     /// No TCP connection to the upstream.
@@ -81,101 +89,6 @@ pub enum Kind {
     UpstreamTimeout(Limit),
     /// A fault of ours.
     Internal,
-}
-
-/// How an upstream proxy says that it does not make a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Refusal {
-    /// The status of an answer to CONNECT.
-    Status(u16),
-    /// The reply of a SOCKS5 server (RFC 1928 section 6).
-    Socks5(u8),
-    /// The reply of a SOCKS4 server.
-    Socks4(u8),
-}
-
-/// Why the client of a universal route may not reach a target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Ban {
-    /// A service that hands a cloud's keys to whoever asks from inside.
-    Metadata,
-    /// An address of the same cable, where such services are too.
-    LinkLocal,
-    /// A host that is read as an address, but not by everybody as the same one.
-    Ambiguous,
-    /// `allow_private` is off, and the address is not public.
-    Private,
-    /// `deny_hosts` names it.
-    Denied,
-    /// `allow_hosts` does not name it.
-    NotAllowed,
-    /// This program itself listens there.
-    Own,
-}
-
-/// Why nobody knows who asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Unproven {
-    /// There is no key in the request.
-    Missing,
-    /// What may be a key is nobody's.
-    Unknown,
-    /// The key is switched off.
-    Disabled,
-    /// The time of the key is over.
-    Expired,
-}
-
-/// What a limit on requests counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Scope {
-    /// Those of one route.
-    Route,
-    /// All of them.
-    Server,
-}
-
-/// A step on the way to a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Step {
-    /// The upstream's name is resolved.
-    Dns,
-    /// TCP to the upstream.
-    Connect,
-    /// TLS with the upstream.
-    Tls,
-    /// The upstream proxy's name is resolved.
-    ProxyDns,
-    /// TCP to the upstream proxy.
-    ProxyConnect,
-    /// TLS with the upstream proxy.
-    ProxyTls,
-    /// The upstream proxy was asked for a connection.
-    Proxy,
-}
-
-/// The named time limits on an upstream (`timeouts` in the configuration).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Limit {
-    /// Name, TCP, proxy and TLS together.
-    Connect,
-    /// From the request's last byte to the answer's head.
-    FirstByte,
-    /// Silence inside an answer, or an upstream that takes no more of the request.
-    Idle,
-    /// The whole exchange.
-    Total,
-}
-
-/// Whose fault it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Fault {
-    /// The client's.
-    Client,
-    /// The upstream's, or of the way to it.
-    Upstream,
-    /// The operator's or the program's.
-    Ours,
 }
 
 impl Error {
@@ -269,6 +182,7 @@ impl Kind {
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
             Self::BodyTooLarge => 413,
+            Self::ConcurrencyLimited(_) | Self::RateLimited(..) | Self::BudgetExhausted(..) => 429,
             Self::RouteMisconfigured | Self::RouteProxyUnusable | Self::Internal => 500,
             Self::UpstreamDns
             | Self::UpstreamConnect
@@ -282,7 +196,7 @@ impl Kind {
             | Self::UpstreamProxyReset
             | Self::UpstreamReset
             | Self::UpstreamBadAnswer => 502,
-            Self::Overloaded | Self::ConcurrencyLimited(_) => 503,
+            Self::Overloaded => 503,
             Self::UpstreamTimeout(_) => 504,
         }
     }
@@ -309,6 +223,8 @@ impl Kind {
             Self::BodyTooLarge => "body_too_large",
             Self::Overloaded => "overloaded",
             Self::ConcurrencyLimited(_) => "concurrency_limited",
+            Self::RateLimited(..) => "rate_limited",
+            Self::BudgetExhausted(..) => "budget_exhausted",
             Self::UpstreamDns => "upstream_dns",
             Self::UpstreamConnect => "upstream_unreachable",
             Self::UpstreamTls => "upstream_tls",
@@ -359,10 +275,15 @@ impl Kind {
             Self::RequestTimeout => "The request did not arrive in time.".into(),
             Self::BodyTooLarge => "The request body is larger than this proxy accepts.".into(),
             Self::Overloaded => "Too many connections. Try again shortly.".into(),
-            Self::ConcurrencyLimited(Scope::Route) => {
-                "Too many requests at once on this route. Try again shortly.".into()
+            Self::ConcurrencyLimited(scope) => {
+                format!("Too many requests at once{}. Try again shortly.", scope.answer()).into()
             }
-            Self::ConcurrencyLimited(Scope::Server) => "Too many requests at once. Try again shortly.".into(),
+            Self::RateLimited(scope, unit) => {
+                format!("Too many {} in a minute{}. Try again later.", unit.answer(), scope.answer()).into()
+            }
+            Self::BudgetExhausted(scope, unit) => {
+                format!("The budget of {}{} is used up.", unit.answer(), scope.answer()).into()
+            }
             Self::UpstreamDns
             | Self::UpstreamConnect
             | Self::UpstreamTls
@@ -379,19 +300,6 @@ impl Kind {
                 format!("The target server did not answer in time: the '{}' limit ran out.", limit.name()).into()
             }
             Self::Internal => "Internal proxy error.".into(),
-        }
-    }
-}
-
-impl Limit {
-    /// Its name in the configuration.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::FirstByte => "first_byte",
-            Self::Idle => "idle",
-            Self::Total => "total",
         }
     }
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::account::Rule;
+
 /// Somebody with a key.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -15,6 +17,8 @@ pub struct Client {
     pub expires: Option<Timestamp>,
     /// Whether his key is good for anything.
     pub enabled: bool,
+    /// How much he may use, where that is limited.
+    pub limits: Option<Arc<Rule>>,
 }
 
 /// What a key is worth.
@@ -120,7 +124,7 @@ mod tests {
     #[test]
     fn a_key_is_good_until_the_very_moment() {
         let at = |second| Timestamp::from_second(second).expect("a time");
-        let client = Client { name: "a".into(), routes: None, expires: Some(at(100)), enabled: true };
+        let client = Client { name: "a".into(), routes: None, expires: Some(at(100)), enabled: true, limits: None };
         assert_eq!((client.standing(at(99)), client.standing(at(100))), (Standing::Good, Standing::Expired));
         let disabled = Client { enabled: false, ..client.clone() };
         assert_eq!((disabled.standing(at(99)), disabled.standing(at(100))), (Standing::Disabled, Standing::Disabled));
@@ -134,6 +138,7 @@ mod tests {
             routes: routes.map(|routes| routes.iter().map(|route| Pattern::new(route)).collect()),
             expires: None,
             enabled: true,
+            limits: None,
         };
         assert!(client(None).may_use("x") && !client(Some(&[])).may_use("x"));
         assert!(client(Some(&["y", "x*"])).may_use("x1") && !client(Some(&["y", "x*"])).may_use("z"));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::ArgMatches;
 
 use super::{Caller, MISUSE, line, print, print_error, print_refusal, ways};
-use crate::admit::{Limit, Policy};
+use crate::admit::{Per, Policy, Rule as Limits};
 use crate::config::Target;
 use crate::error::Error;
 use crate::h1::{RequestHead, RequestReader};
@@ -15,7 +15,7 @@ use crate::headers::{Action, Rule};
 use crate::pick::Strategy;
 use crate::proxy::explain::{Explained, Plan, explain as walk};
 use crate::secret::mask_target;
-use crate::text::{Because, ClientSay, CorsSay, Lang, Say, Speak, Tell, failure, shown, spoken};
+use crate::text::{Allowed, Because, ClientSay, CorsSay, Lang, Say, Speak, Tell, failure, shown, spoken};
 
 pub(super) fn explain(caller: &Caller<'_>, matches: &ArgMatches) -> ExitCode {
     let source = caller.source();
@@ -127,10 +127,10 @@ fn told(plan: &Plan, lang: Lang) -> String {
     }
     let limit =
         |limit: Option<Duration>| limit.map_or_else(|| "-".to_owned(), |limit| format!("{} s", limit.as_secs_f64()));
-    let max = |limit: &Option<Limit>| limit.as_ref().map(Limit::max);
     let Policy { route, server } = &plan.route.admit;
     if route.is_some() || server.is_some() {
-        say(&Tell::ExplainConcurrency { route: max(route), server: max(server) });
+        let (route, server) = (allowed(route.as_deref()), allowed(server.as_deref()));
+        say(&Tell::ExplainLimits { route, server });
     }
     say(&Tell::ExplainTimeouts {
         connect: &limit(plan.timeouts.connect),
@@ -148,6 +148,18 @@ fn strategy(strategy: &Strategy) -> &'static str {
         Strategy::Random => "random",
         Strategy::LeastUsed => "least_used",
         Strategy::StickyClient | Strategy::StickyHeader(_) => "sticky",
+    }
+}
+
+fn allowed(limits: Option<&Limits>) -> Allowed {
+    let Some(limits) = limits.map(Limits::limits) else { return Allowed::default() };
+    Allowed {
+        requests: limits.requests_per_minute,
+        tokens: limits.tokens_per_minute,
+        at_once: limits.max_concurrency,
+        budget_tokens: limits.budget.and_then(|budget| budget.tokens),
+        budget_dollars: limits.budget.and_then(|budget| budget.dollars()),
+        by_month: limits.budget.is_some_and(|budget| budget.per == Per::Month),
     }
 }
 

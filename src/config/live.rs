@@ -133,7 +133,11 @@ impl Source {
     pub fn read_settings(&self) -> Result<(Snapshot, Vec<Finding>, Value), Vec<Finding>> {
         let loaded = self.loaded(&mut Seen::default())?;
         let mut settings = json!({"server.limits": loaded.file.server.limits, "timeouts": loaded.file.timeouts});
-        for (key, route) in loaded.file.routes.iter().filter(|(_, route)| route.limits.max_concurrency.is_some()) {
+        settings["limits"] = json!(loaded.file.limits);
+        for (name, client) in loaded.file.client_keys.iter().flatten() {
+            settings[format!("client_keys.{name}.limits")] = json!(client.limits);
+        }
+        for (key, route) in &loaded.file.routes {
             settings[format!("routes.{key}.limits")] = json!(route.limits);
         }
         let (snapshot, findings) = self.compiled(loaded, None, &Tallies::default(), &States::default())?;

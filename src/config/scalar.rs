@@ -68,6 +68,16 @@ pub enum Language {
     Zh,
 }
 
+/// For how long a budget has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Per {
+    /// A day.
+    Day,
+    /// A month.
+    Month,
+}
+
 impl Time {
     /// Reads `300ms`, `10s`, `5m`, `1h` or plain seconds.
     #[must_use]
@@ -326,6 +336,7 @@ macro_rules! schema {
 
 schema!(LogFormat, "LogFormat", { "type": "string", "enum": ["pretty", "json"] });
 schema!(Language, "Language", { "type": "string", "enum": ["en", "zh"] });
+schema!(Per, "Per", { "type": "string", "enum": ["day", "month"] });
 schema!(Texts, "Texts", { "type": ["array", "string", "null"], "items": { "type": "string" } });
 schema!(IgnoredText, "Text", { "type": "string" });
 schema!(Pem, "Pem", { "type": "string" });

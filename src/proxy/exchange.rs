@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::choose::{self, Asked, Forwarding, Way};
 use crate::accept::Client;
-use crate::admit::{self, Credentials, Places};
+use crate::admit::{self, Admission, Credentials};
 use crate::config::{Route, Snapshot};
 use crate::ending::End;
 use crate::error::{Error, Kind};
@@ -145,8 +145,9 @@ impl Exchange {
     }
 
     /// Station `admit`: the exchange runs from here on, if it may. It has ended when what this gives goes.
-    pub(super) fn admit<'a>(&self, route: &'a Route) -> Result<Places<'a>, Failure> {
-        route.admit.enter().map_err(|full| Error::from(full).into())
+    pub(super) fn admit(&self, route: &Route) -> Result<Option<Box<Admission>>, Failure> {
+        let client = self.client.as_ref().and_then(|client| client.limits.as_ref());
+        route.admit.enter(client, self.began).map_err(|refused| Error::from(refused).into())
     }
 
     /// Both directions of the exchange, with nothing of the request on its way yet: each attempt begins with a head.

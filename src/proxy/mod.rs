@@ -177,7 +177,7 @@ async fn walk(
         Way::Preflight(lines) => return Ok(reply::preflight(exchange, client, head, lines).await),
         Way::Route(route, forward) => (route, forward),
     };
-    let _places = exchange.admit(route)?;
+    let _admission = exchange.admit(route)?;
     let mut keys = keys::of(route, &forward, exchange, client.peer, head);
     forward.picked = keys.as_mut().map(|keys| keys.next(exchange.began));
     let mut relay = exchange.relay(client, head, &forward.key);

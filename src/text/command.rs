@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use super::{Lang, Speak, system_words};
+use super::{Allowed, Lang, Speak, system_words};
 
 /// What a command says.
 pub enum Tell<'a> {
@@ -91,12 +91,12 @@ pub enum Tell<'a> {
         /// Why.
         because: Because,
     },
-    /// How many requests may be under way at once.
-    ExplainConcurrency {
-        /// On this route, if that is limited.
-        route: Option<usize>,
-        /// On all routes together, if that is limited.
-        server: Option<usize>,
+    /// The limits.
+    ExplainLimits {
+        /// On this route.
+        route: Allowed,
+        /// On all routes together.
+        server: Allowed,
     },
     /// The time limits.
     ExplainTimeouts {
@@ -213,9 +213,9 @@ impl Tell<'_> {
             }
             Self::ExplainPassed(name) => write!(f, "   ➡️  Passed:          '{name}'"),
             Self::ExplainDropped { name, because } => write!(f, "   🗑️  Dropped:         '{name}' ({})", because.en()),
-            Self::ExplainConcurrency { route, server } => {
-                let (route, server) = (number(*route), number(*server));
-                write!(f, "   Requests at once: on this route {route}, on all routes together {server}")
+            Self::ExplainLimits { route, server } => {
+                let (route, server) = (route.in_lang(Lang::En), server.in_lang(Lang::En));
+                write!(f, "   Limits:           on this route: {route}; on all routes together: {server}")
             }
             Self::ExplainTimeouts { connect, first_byte, idle, total } => {
                 write!(f, "   Time limits:      connect {connect}, first byte {first_byte}, idle {idle}, total {total}")
@@ -284,9 +284,9 @@ impl Tell<'_> {
             }
             Self::ExplainPassed(name) => write!(f, "   ➡️  转发Header:      '{name}'"),
             Self::ExplainDropped { name, because } => write!(f, "   🗑️  移除Header:      '{name}' ({})", because.zh()),
-            Self::ExplainConcurrency { route, server } => {
-                let (route, server) = (number(*route), number(*server));
-                write!(f, "   同时请求数:   此路由 {route}，所有路由合计 {server}")
+            Self::ExplainLimits { route, server } => {
+                let (route, server) = (route.in_lang(Lang::Zh), server.in_lang(Lang::Zh));
+                write!(f, "   用量限制:     此路由: {route}；所有路由合计: {server}")
             }
             Self::ExplainTimeouts { connect, first_byte, idle, total } => {
                 write!(f, "   时限:         连接 {connect}，首字节 {first_byte}，静默 {idle}，总计 {total}")
@@ -306,11 +306,6 @@ impl Tell<'_> {
             Self::DemoNext => f.write_str("之后可用 'aqueduct init' 生成自己的配置。按 Ctrl-C 结束演示。"),
         }
     }
-}
-
-/// A limit, or that there is none.
-fn number(max: Option<usize>) -> String {
-    max.map_or_else(|| "-".to_owned(), |max| max.to_string())
 }
 
 fn in_chinese(why: &dyn Display) -> String {

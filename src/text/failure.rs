@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Lang, Speak};
-use crate::error::{Ban, Kind, Limit, Refusal, Scope, Step, Unproven};
+use crate::error::{Ban, Kind, Limit, Refusal, Scope, Step, Unit, Unproven};
 
 /// A kind of failure, to be said in words.
 pub struct Failure(Kind);
@@ -41,7 +41,14 @@ impl Failure {
             Kind::RequestTimeout => f.write_str("the client was silent for too long inside its request"),
             Kind::BodyTooLarge => f.write_str("the request body is larger than server.limits.max_body_size"),
             Kind::Overloaded => f.write_str("more connections than server.limits.max_connections"),
-            Kind::ConcurrencyLimited(scope) => write!(f, "more requests at once than {}", max_concurrency(scope)),
+            Kind::ConcurrencyLimited(scope) => {
+                write!(f, "more requests at once than {}.max_concurrency", limits(scope))
+            }
+            Kind::RateLimited(scope, unit) => {
+                let (unit, field) = rate(unit);
+                write!(f, "more {unit} in a minute than {}.{field}", limits(scope))
+            }
+            Kind::BudgetExhausted(scope, unit) => write!(f, "{}.budget.{} is used up", limits(scope), budget(unit)),
             Kind::UpstreamDns => f.write_str("the upstream's name could not be resolved"),
             Kind::UpstreamConnect => f.write_str("the upstream takes no connection"),
             Kind::UpstreamTls => f.write_str("no TLS session with the upstream"),
@@ -80,7 +87,9 @@ impl Failure {
             Kind::RequestTimeout => f.write_str("客户端在发送请求途中静默过久"),
             Kind::BodyTooLarge => f.write_str("请求体超过 server.limits.max_body_size"),
             Kind::Overloaded => f.write_str("连接数超过 server.limits.max_connections"),
-            Kind::ConcurrencyLimited(scope) => write!(f, "同时进行的请求数超过 {}", max_concurrency(scope)),
+            Kind::ConcurrencyLimited(scope) => write!(f, "同时进行的请求数超过 {}.max_concurrency", limits(scope)),
+            Kind::RateLimited(scope, unit) => write!(f, "一分钟内的用量超过 {}.{}", limits(scope), rate(unit).1),
+            Kind::BudgetExhausted(scope, unit) => write!(f, "{}.budget.{} 已用完", limits(scope), budget(unit)),
             Kind::UpstreamDns => f.write_str("无法解析上游域名"),
             Kind::UpstreamConnect => f.write_str("无法连接上游"),
             Kind::UpstreamTls => f.write_str("与上游的 TLS 握手失败"),
@@ -99,11 +108,28 @@ impl Failure {
     }
 }
 
-/// The field that says so.
-fn max_concurrency(scope: Scope) -> &'static str {
+/// The field in which the limits stand.
+fn limits(scope: Scope) -> &'static str {
     match scope {
-        Scope::Route => "routes.*.limits.max_concurrency",
-        Scope::Server => "server.limits.max_concurrency",
+        Scope::Client => "client_keys.*.limits",
+        Scope::Route => "routes.*.limits",
+        Scope::Server => "limits",
+    }
+}
+
+/// What is counted by the minute, and the field that limits it.
+fn rate(unit: Unit) -> (&'static str, &'static str) {
+    match unit {
+        Unit::Requests => ("requests", "requests_per_minute"),
+        Unit::Tokens | Unit::Dollars => ("tokens", "tokens_per_minute"),
+    }
+}
+
+/// The field of a budget.
+fn budget(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Requests | Unit::Tokens => "tokens",
+        Unit::Dollars => "usd",
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::json::syntax_in_chinese;
-use super::{ClientProblem, CorsProblem, DoorProblem, JsonType, Lang, PickProblem, Speak, system_words};
+use super::{ClientProblem, CorsProblem, DoorProblem, JsonType, Lang, LimitProblem, PickProblem, Speak, system_words};
 use crate::origin::BadAuthority;
 use crate::secret::{MASK, mask_after_name};
 
@@ -113,6 +113,8 @@ pub enum Problem {
     Cors(CorsProblem),
     /// Something about lists of which one is picked.
     Pick(PickProblem),
+    /// Something about limits.
+    Limit(LimitProblem),
 }
 
 impl From<DoorProblem> for Problem {
@@ -124,6 +126,12 @@ impl From<DoorProblem> for Problem {
 impl From<PickProblem> for Problem {
     fn from(problem: PickProblem) -> Self {
         Self::Pick(problem)
+    }
+}
+
+impl From<LimitProblem> for Problem {
+    fn from(problem: LimitProblem) -> Self {
+        Self::Limit(problem)
     }
 }
 
@@ -253,6 +261,7 @@ impl Problem {
             Self::Client(problem) => problem.speak(Lang::En, f),
             Self::Cors(problem) => problem.speak(Lang::En, f),
             Self::Pick(problem) => problem.speak(Lang::En, f),
+            Self::Limit(problem) => problem.speak(Lang::En, f),
         }
     }
 
@@ -336,6 +345,7 @@ impl Problem {
             Self::Client(problem) => problem.speak(Lang::Zh, f),
             Self::Cors(problem) => problem.speak(Lang::Zh, f),
             Self::Pick(problem) => problem.speak(Lang::Zh, f),
+            Self::Limit(problem) => problem.speak(Lang::Zh, f),
         }
     }
 }

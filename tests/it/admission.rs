@@ -94,7 +94,7 @@ fn a_crowd_gets_exactly_as_many_places_as_there_are() {
                     if answer.status() == 200 {
                         return 1;
                     }
-                    assert_eq!((answer.status(), answer.field("retry-after")), (503, Some("1")));
+                    assert_eq!((answer.status(), answer.field("retry-after")), (429, Some("1")));
                     assert_eq!(answer.json()["code"], "concurrency_limited");
                     assert_eq!(answer.field("x-aqueduct-error"), Some("concurrency_limited"));
                     // All that get a place keep it until the others have heard that there is none.
@@ -110,7 +110,7 @@ fn a_crowd_gets_exactly_as_many_places_as_there_are() {
         clients.into_iter().map(|client| client.join().expect("no failure")).sum::<usize>()
     });
     assert_eq!((served, refused.load(Ordering::SeqCst), most.load(Ordering::SeqCst)), (7, CROWD - 7, 7));
-    for line in proxy.log().iter().filter(|line| line["status"] == 503) {
+    for line in proxy.log().iter().filter(|line| line["status"] == 429) {
         assert_eq!(
             (&line["code"], &line["end"], &line["route"]),
             (&json!("concurrency_limited"), &json!("refused"), &json!("a"))
@@ -128,7 +128,7 @@ fn a_place_is_free_however_its_exchange_ends() {
             "target_url": "http://127.0.0.1:1", "limits": {"max_concurrency": 1},
         }},
     }));
-    let occupied = |what: &str| assert_eq!(status(&proxy, "/a/ok"), 503, "{what}");
+    let occupied = |what: &str| assert_eq!(status(&proxy, "/a/ok"), 429, "{what}");
 
     let client = streaming(&proxy, "a");
     occupied("a stream");
@@ -142,13 +142,13 @@ fn a_place_is_free_however_its_exchange_ends() {
 
     let mut client = proxy.client();
     client.send(ask("/a/silent"));
-    eventually("the request is under way", || status(&proxy, "/a/ok") == 503);
+    eventually("the request is under way", || status(&proxy, "/a/ok") == 429);
     drop(client);
     becomes_free(&proxy, "a", "a client that leaves before the first byte");
 
     let mut client = proxy.client();
     client.send("POST /a/x HTTP/1.1\r\nHost: p\r\nContent-Length: 10\r\n\r\nhello");
-    eventually("the upload is under way", || status(&proxy, "/a/ok") == 503);
+    eventually("the upload is under way", || status(&proxy, "/a/ok") == 429);
     drop(client);
     becomes_free(&proxy, "a", "an upload that breaks off");
 
@@ -191,13 +191,13 @@ fn streams_of_http_2_count_one_by_one() {
         let first = first.await.expect("an answer");
         let second = client.begin(get("/a/open"), true).await.0.await.expect("an answer");
         let heard = client.get("/a/ok").await;
-        assert_eq!((heard.status, heard.headers["x-aqueduct-error"].as_bytes()), (503, &b"concurrency_limited"[..]));
+        assert_eq!((heard.status, heard.headers["x-aqueduct-error"].as_bytes()), (429, &b"concurrency_limited"[..]));
         assert_eq!(heard.headers["retry-after"], "1");
-        assert_eq!(status(&proxy, "/a/ok"), 503, "they count beside those of other connections");
+        assert_eq!(status(&proxy, "/a/ok"), 429, "they count beside those of other connections");
         first_send.send_reset(Reason::CANCEL);
         drop(first);
-        let mut status = 503;
-        while status == 503 {
+        let mut status = 429;
+        while status == 429 {
             status = client.get("/a/ok").await.status;
         }
         assert_eq!(status, 200);
@@ -210,7 +210,7 @@ fn streams_of_http_2_count_one_by_one() {
         });
         (streaming(&proxy, "a"), streaming(&proxy, "a"))
     };
-    assert_eq!(status(&proxy, "/a/ok"), 503);
+    assert_eq!(status(&proxy, "/a/ok"), 429);
 }
 
 #[test]
@@ -225,9 +225,9 @@ fn the_body_of_what_is_refused_is_never_a_request() {
     let mut client = proxy.client();
     client.send(format!("POST /a/x HTTP/1.1\r\nHost: p\r\nContent-Length: {}\r\n\r\n{smuggled}", smuggled.len()));
     let answer = client.answer();
-    assert_eq!((answer.status(), answer.field("connection")), (503, None));
+    assert_eq!((answer.status(), answer.field("connection")), (429, None));
     let answer = client.ask(ask("/a/x"));
-    assert_eq!((answer.status(), answer.field("connection")), (503, None));
+    assert_eq!((answer.status(), answer.field("connection")), (429, None));
     drop(running);
     eventually("a place", || client.ask(ask("/a/x")).status() == 200);
     upstream.request();
@@ -240,7 +240,7 @@ fn the_body_of_what_is_refused_is_never_a_request() {
     ] {
         let mut client = proxy.client();
         let answer = client.ask(&request);
-        assert_eq!((answer.status(), answer.field("connection")), (503, Some("close")), "{request}");
+        assert_eq!((answer.status(), answer.field("connection")), (429, Some("close")), "{request}");
         assert!(client.finish().is_closed(), "{request}");
     }
     assert!(upstream.has_no_request());
@@ -258,7 +258,7 @@ fn a_route_and_the_server_are_asked_both() {
         let answer = proxy.client().ask(ask("/a/ok"));
         assert_eq!(
             (answer.status(), answer.json()["error"].as_str()),
-            (503, Some("Too many requests at once on this route. Try again shortly."))
+            (429, Some("Too many requests at once on this route. Try again shortly."))
         );
     }
     // Those took no place of all routes.
@@ -268,7 +268,7 @@ fn a_route_and_the_server_are_asked_both() {
             let answer = proxy.client().ask(ask(path));
             assert_eq!(
                 (answer.status(), answer.json()["error"].as_str()),
-                (503, Some("Too many requests at once. Try again shortly."))
+                (429, Some("Too many requests at once. Try again shortly."))
             );
         }
     }
@@ -277,11 +277,11 @@ fn a_route_and_the_server_are_asked_both() {
     drop(free);
     // Nor did these take the one of the route.
     becomes_free(&proxy, "b", "a stream of another route");
-    assert_eq!(status(&proxy, "/a/ok"), 503);
+    assert_eq!(status(&proxy, "/a/ok"), 429);
     drop(a);
     becomes_free(&proxy, "a", "its own stream");
-    proxy.complains("more requests at once than routes.*.limits.max_concurrency");
-    proxy.complains("more requests at once than server.limits.max_concurrency");
+    proxy.says("more requests at once than routes.*.limits.max_concurrency");
+    proxy.says("more requests at once than limits.max_concurrency");
 }
 
 #[test]
@@ -303,38 +303,38 @@ fn a_reload_changes_the_limits_and_what_runs_still_counts() {
         eventually("a reload", || proxy.out().matches("Configuration reloaded.").count() == reloads);
     };
     let mut clients = vec![streaming(&proxy, "a"), streaming(&proxy, "a"), streaming(&proxy, "a")];
-    assert_eq!(status(&proxy, "/a/ok"), 503);
+    assert_eq!(status(&proxy, "/a/ok"), 429);
     // Lower than what runs: nothing is broken off, and nothing begins before there are fewer.
     reload(config("a", Some(2), None));
     clients.pop();
     eventually("two are left", || proxy.log().iter().any(|line| line["end"] == "client_gone"));
-    assert_eq!(status(&proxy, "/a/ok"), 503);
+    assert_eq!(status(&proxy, "/a/ok"), 429);
     clients.pop();
     becomes_free(&proxy, "a", "a second one");
     // Higher.
     reload(config("a", Some(4), None));
     clients.extend([streaming(&proxy, "a"), streaming(&proxy, "a"), streaming(&proxy, "a")]);
-    assert_eq!(status(&proxy, "/a/ok"), 503);
+    assert_eq!(status(&proxy, "/a/ok"), 429);
     // None, and then one again: those that began under a limit count, the one in between does not.
     reload(config("a", None, None));
     let between = streaming(&proxy, "a");
     reload(config("a", Some(5), None));
     let fifth = streaming(&proxy, "a");
-    assert_eq!(status(&proxy, "/a/ok"), 503);
+    assert_eq!(status(&proxy, "/a/ok"), 429);
     drop((between, fifth));
     becomes_free(&proxy, "a", "one that counted");
     // Another name is another route, and the old one is what it was when it comes back.
     reload(config("b", Some(1), None));
     assert_eq!([status(&proxy, "/a/ok"), status(&proxy, "/b/ok")], [404, 200]);
     reload(config("a", Some(4), None));
-    assert_eq!(status(&proxy, "/a/ok"), 503, "four still run");
+    assert_eq!(status(&proxy, "/a/ok"), 429, "four still run");
     drop(clients);
     becomes_free(&proxy, "a", "all of them");
     // The same for all routes together.
     reload(config("a", None, Some(1)));
     let client = streaming(&proxy, "a");
     reload(config("b", None, Some(1)));
-    assert_eq!(status(&proxy, "/b/ok"), 503, "whatever its route is called now");
+    assert_eq!(status(&proxy, "/b/ok"), 429, "whatever its route is called now");
     drop(client);
     becomes_free(&proxy, "b", "the one of old");
 }
@@ -355,7 +355,10 @@ fn the_limits_are_shown() {
     assert!(checked.contains("  server.limits.max_concurrency: 50\n"), "{checked}");
     assert!(checked.contains("  routes.a.limits.max_concurrency: 5\n") && !checked.contains("routes.b"), "{checked}");
     let explained = said(&["explain", "GET", "/a/x"]);
-    assert!(explained.contains("Requests at once: on this route 5, on all routes together 50"), "{explained}");
+    assert!(
+        explained.contains("Limits:           on this route: 5 at once; on all routes together: 50 at once"),
+        "{explained}"
+    );
     let explained = said(&["--lang", "zh", "explain", "GET", "/b/x"]);
-    assert!(explained.contains("同时请求数:   此路由 -，所有路由合计 50"), "{explained}");
+    assert!(explained.contains("用量限制:     此路由: -；所有路由合计: 同时 50 个"), "{explained}");
 }

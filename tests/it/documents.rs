@@ -56,7 +56,8 @@ fn reference(lang: Lang) -> String {
             "ClientKey" => "client_keys.<name>",
             "Route" => "routes.<key>",
             "RouteTimeouts" => "routes.<key>.timeouts",
-            "RouteLimits" => "routes.<key>.limits",
+            "UseLimits" => "limits, routes.<key>.limits, client_keys.<name>.limits",
+            "Budget" => "limits.budget, routes.<key>.limits.budget, client_keys.<name>.limits.budget",
             other => panic!("'{other}' has no title"),
         };
         text.push_str(&table(title, part, &schema, lang));

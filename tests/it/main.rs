@@ -23,6 +23,7 @@ mod http2_clients;
 mod http2_upgrades;
 mod http2_upstreams;
 mod key_pools;
+mod limits;
 mod logging;
 mod messages;
 mod oracle;

@@ -17,7 +17,7 @@ fn keys() -> Keys {
     let mut keys = Keys::default();
     let mut add = |name: &str, key: &str, routes: Option<&[&str]>, expires: Option<i64>, enabled| {
         let routes = routes.map(|routes| routes.iter().map(|route| Pattern::new(route)).collect());
-        let client = Client { name: name.into(), routes, expires: expires.map(at), enabled };
+        let client = Client { name: name.into(), routes, expires: expires.map(at), enabled, limits: None };
         keys.add(Digest::of(key.as_bytes()), client).expect("new");
     };
     add("alice", ALICE, Some(&["a*"]), Some(2000), true);
@@ -173,7 +173,7 @@ fn what_a_key_is_worth_is_told() {
 #[test]
 fn a_key_has_one_owner() {
     let mut keys = keys();
-    let client = Client { name: "other".into(), routes: None, expires: None, enabled: true };
+    let client = Client { name: "other".into(), routes: None, expires: None, enabled: true, limits: None };
     assert_eq!(keys.add(Digest::of(ALICE.as_bytes()), client), Err("alice".into()));
     assert_eq!(keys.clients().len(), 4);
     let named = |name| keys.named(name, at(0)).and_then(|found| found.client().map(|client| client.name.to_string()));

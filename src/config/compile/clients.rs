@@ -34,11 +34,13 @@ impl Compiler<'_> {
             }
             let digest = self.digest(client.key.as_deref(), &path);
             let expires = client.expires.as_deref().and_then(|text| self.expiry(text, &path.key("expires")));
+            let limits = self.use_limits(&client.limits, &path.key("limits"));
             let client = Client {
                 name: name.as_str().into(),
                 routes: client.routes.map(|list| self.patterns(&list, routes, &path.key("routes"))),
                 expires,
                 enabled: client.enabled,
+                limits: self.context.tallies.of_client(&name, limits),
             };
             if client.standing(Timestamp::now()) == Standing::Expired {
                 self.warn(&path.key("expires"), ClientProblem::IsExpired.into());

@@ -2,13 +2,16 @@
 
 use super::Compiler;
 use crate::config::raw;
+use crate::config::scalar::Per;
 use crate::h1;
 use crate::jsonc::Path;
-use crate::text::Problem;
-use crate::{accept, h2, relay};
+use crate::text::{LimitProblem, Problem};
+use crate::{accept, admit, h2, relay};
 
 /// The largest head that can be asked for, in bytes.
 const MAX_HEAD: u64 = 16 << 20;
+/// The largest budget in dollars.
+const MAX_DOLLARS: f64 = 1_000_000.0;
 
 impl Compiler<'_> {
     pub(super) fn limits(&mut self, raw: &raw::Limits, path: &Path) -> (accept::Limits, relay::ClientLimits) {
@@ -41,6 +44,48 @@ impl Compiler<'_> {
         };
         (accept, client)
     }
+
+    pub(super) fn use_limits(&mut self, raw: &raw::UseLimits, path: &Path) -> admit::Limits {
+        admit::Limits {
+            requests_per_minute: raw.requests_per_minute,
+            tokens_per_minute: raw.tokens_per_minute,
+            max_concurrency: raw.max_concurrency.map(|max| max as usize),
+            budget: raw.budget.and_then(|budget| self.budget(&budget, &path.key("budget"))),
+        }
+    }
+
+    fn budget(&mut self, raw: &raw::Budget, path: &Path) -> Option<admit::Budget> {
+        let picodollars = raw.usd.map(|usd| {
+            if !(usd > 0.0 && usd <= MAX_DOLLARS) {
+                self.error(&path.key("usd"), LimitProblem::BadAmount.into());
+            }
+            picodollars(usd)
+        });
+        if raw.tokens.is_none() && picodollars.is_none() {
+            self.error(path, LimitProblem::EmptyBudget.into());
+        }
+        let per = match raw.per {
+            Some(Per::Day) => admit::Per::Day,
+            Some(Per::Month) => admit::Per::Month,
+            None => {
+                self.error(path, LimitProblem::BudgetWithoutPer.into());
+                return None;
+            }
+        };
+        Some(admit::Budget { tokens: raw.tokens, picodollars, per })
+    }
+}
+
+/// The limits on all routes together, of which one may stand in the place of old.
+pub(super) fn in_all(limits: &raw::UseLimits, server: &raw::Limits) -> raw::UseLimits {
+    let max_concurrency = limits.max_concurrency.into_iter().chain(server.max_concurrency).min();
+    raw::UseLimits { max_concurrency, ..*limits }
+}
+
+/// So many dollars in millionths of a millionth.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what is too much has been refused")]
+fn picodollars(usd: f64) -> u64 {
+    (usd * 1e12).round() as u64
 }
 
 pub(super) fn timeouts(global: &raw::Timeouts, own: &raw::RouteTimeouts) -> relay::Timeouts {

@@ -31,7 +31,7 @@ use crate::upstream::WayOut;
 use crate::upstream::tls::Tls;
 
 use doors::is_public;
-use limits::timeouts;
+use limits::{in_all, timeouts};
 use target::{is_https, may_need_tls};
 
 /// What else decides besides the file.
@@ -106,7 +106,8 @@ impl Compiler<'_> {
         if file.routes.iter().any(|(_, route)| route.enabled && route.proxy.is_none()) {
             self.bad_variables(&way_out, &root);
         }
-        let in_all = server.limits.max_concurrency.map(|max| self.context.tallies.of_server(max as usize));
+        let in_all = self.use_limits(&in_all(&file.limits, &server.limits), &root.key("limits"));
+        let in_all = self.context.tallies.of_server(in_all);
         let route_keys: Vec<String> = file.routes.iter().map(|(key, _)| key.clone()).collect();
         let keys = self.clients(file.client_keys, &route_keys, &root.key("client_keys"));
         let cors = self.cors(file.cors.as_ref(), &root.key("cors"));
@@ -123,7 +124,7 @@ impl Compiler<'_> {
                 timeouts: file.timeouts,
                 way_out: &way_out,
                 tls: tls.as_ref(),
-                max_concurrency: in_all.as_ref(),
+                limits: in_all.as_ref(),
             };
             let is_absent = is_empty(&key);
             let route = self.route(&key, route, &inherited, is_absent, &path);
@@ -177,6 +178,7 @@ impl Compiler<'_> {
             headers.0.push(Configured::new("Authorization", secret::basic(&userinfo).expose(), true));
         }
         let keys = self.keys(key, raw.key_strategy, &headers.0, path);
+        let limits = self.use_limits(&raw.limits, &path.key("limits"));
         if !raw.enabled {
             // What is switched off may be unfinished.
             self.found[mark..].iter_mut().for_each(|(severity, ..)| *severity = Severity::Warning);
@@ -204,8 +206,8 @@ impl Compiler<'_> {
             is_public: raw.public,
             cors: self.cors(raw.cors.as_ref(), &path.key("cors")),
             admit: admit::Policy {
-                route: raw.limits.max_concurrency.map(|max| self.context.tallies.of_route(key, max as usize)),
-                server: inherited.max_concurrency.cloned(),
+                route: self.context.tallies.of_route(key, limits),
+                server: inherited.limits.cloned(),
             },
             keys,
             headers,
@@ -241,7 +243,7 @@ struct Inherited<'a> {
     timeouts: raw::Timeouts,
     way_out: &'a WayOut,
     tls: Option<&'a Arc<Tls>>,
-    max_concurrency: Option<&'a admit::Limit>,
+    limits: Option<&'a Arc<admit::Rule>>,
 }
 
 fn health(base_path: &BasePath) -> Box<str> {

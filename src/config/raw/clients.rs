@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
+use super::UseLimits;
 use crate::config::scalar::{Hidden, in_order};
 
 /// One client of the proxy. `aqueduct keygen NAME` makes a key and prints this.
@@ -30,11 +31,15 @@ pub struct ClientKey {
     ///
     /// 是否启用。
     pub enabled: bool,
+    /// How much is let through for this client.
+    ///
+    /// 此客户端的用量限制。
+    pub limits: UseLimits,
 }
 
 impl Default for ClientKey {
     fn default() -> Self {
-        Self { key: None, routes: None, expires: None, enabled: true }
+        Self { key: None, routes: None, expires: None, enabled: true, limits: UseLimits::default() }
     }
 }
 

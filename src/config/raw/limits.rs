@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::scalar::{Size, Time};
+use crate::config::scalar::{Per, Size, Time};
 
 /// What is accepted from clients. Times are in seconds or texts like `"10s"`, sizes in bytes or texts like `"64KiB"`.
 ///
@@ -37,9 +37,10 @@ pub struct Limits {
     #[schemars(range(min = 1, max = 10_000_000))]
     pub max_connections: u32,
     /// How many requests may be under way at once on all routes together, each up to the last byte of its answer. Beyond
-    /// it: 503, at once. `null`: no limit.
+    /// it: 429, at once. The same as `limits.max_concurrency`; if both are set the lower one holds. `null`: no limit.
     ///
-    /// 所有路由合计可同时进行的请求数，每个请求计到响应的最后一个字节为止，超过立即返回 503。`null` 表示不限。
+    /// 所有路由合计可同时进行的请求数，每个请求计到响应的最后一个字节为止，超过立即返回 429。与 `limits.max_concurrency`
+    /// 相同，两者都设置时取较小者。`null` 表示不限。
     #[schemars(range(min = 1, max = 10_000_000))]
     pub max_concurrency: Option<u32>,
     /// How many requests a client may have under way at once on one HTTP/2 connection.
@@ -117,18 +118,64 @@ pub struct RouteTimeouts {
     pub total: Option<Time>,
 }
 
-/// How much is let through on one route.
+/// How much is let through: on one route, for one client, or in all. Beyond it: 429, at once, with `Retry-After`.
 ///
-/// 单个路由的用量限制。
+/// 用量限制: 单个路由、单个客户端，或合计。超过立即返回 429 和 `Retry-After`。
 #[derive(Debug, Default, Clone, Copy, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
-pub struct RouteLimits {
-    /// How many requests may be under way at once on this route, each up to the last byte of its answer. Beyond it: 503,
-    /// at once. `null`: no limit but that of `server.limits`.
+pub struct UseLimits {
+    /// How many requests may begin in a minute. As many may come at once; then they come back one by one, evenly.
+    /// `null`: no limit.
     ///
-    /// 此路由可同时进行的请求数，每个请求计到响应的最后一个字节为止，超过立即返回 503。`null` 表示只受 `server.limits` 限制。
+    /// 每分钟可开始的请求数。可一次用完，之后逐个均匀恢复。`null` 表示不限。
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_minute: Option<u64>,
+    /// How many tokens may be used in a minute, in and out. What an answer uses counts from its end on, so it can be
+    /// exceeded by those that are under way; they are paid back before more may begin. `null`: no limit.
+    ///
+    /// 每分钟可使用的 token 数（输入与输出合计）。响应的用量在结束时才计入，因此进行中的请求可能使其超额，超出部分需先恢复，
+    /// 才能开始新的请求。`null` 表示不限。
+    #[schemars(range(min = 1, max = 1_000_000_000_000_i64))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_per_minute: Option<u64>,
+    /// How many requests may be under way at once, each up to the last byte of its answer. `null`: no limit.
+    ///
+    /// 可同时进行的请求数，每个请求计到响应的最后一个字节为止。`null` 表示不限。
     #[schemars(range(min = 1, max = 10_000_000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_concurrency: Option<u32>,
+    /// What may be spent in a day or a month. `null`: no limit.
+    ///
+    /// 每天或每月的预算。`null` 表示不限。
+    #[schemars(with = "Budget")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
+}
+
+/// What may be spent in a day or a month, by the calendar in UTC. What an answer uses counts from its end on. Beyond it:
+/// 429 until the next one begins.
+///
+/// 每天或每月的预算（按 UTC 日历）。响应的用量在结束时计入。用完后返回 429，直到下一周期开始。
+#[derive(Debug, Default, Clone, Copy, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+pub struct Budget {
+    /// So many tokens, in and out. `null`: no limit.
+    ///
+    /// token 数（输入与输出合计）。`null` 表示不限。
+    #[schemars(range(min = 1, max = 1_000_000_000_000_000_i64))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+    /// So many US dollars, by `prices`. What has no known price cannot be counted. `null`: no limit.
+    ///
+    /// 美元金额，按 `prices` 计算。价格未知的用量无法计入。`null` 表示不限。
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usd: Option<f64>,
+    /// For how long it has to do: `day` or `month`.
+    ///
+    /// 预算周期: `day`（天）或 `month`（月）。
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per: Option<Per>,
 }
 
 impl Default for Limits {

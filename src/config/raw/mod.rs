@@ -17,7 +17,7 @@ use super::listed::{HeaderValue, KeyStrategy};
 use super::scalar::{Hidden, IgnoredText, Language, LogFormat, Pem, Port, Texts, Time, in_order};
 pub use clients::ClientKey;
 pub use cors::Cors;
-pub use limits::{Limits, RouteLimits, RouteTimeouts, Timeouts};
+pub use limits::{Budget, Limits, RouteTimeouts, Timeouts, UseLimits};
 
 /// The configuration of Aqueduct: JSON with comments and trailing commas. Every field is optional.
 /// Texts may hold `${NAME}`, `${NAME:-default}` and `${file:/path}`.
@@ -68,6 +68,10 @@ pub struct File {
     ///
     /// 对上游的时限，适用于所有未单独设置的路由。
     pub timeouts: Timeouts,
+    /// How much is let through on all routes together. Answers of the proxy itself do not count.
+    ///
+    /// 所有路由合计的用量限制；代理自身的应答不计入。
+    pub limits: UseLimits,
     /// A PEM file of certificate authorities that are trusted besides the usual ones.
     ///
     /// 额外信任的证书颁发机构 (PEM 文件)。
@@ -269,7 +273,7 @@ pub struct Route {
     /// How much is let through on this route.
     ///
     /// 此路由的用量限制。
-    pub limits: RouteLimits,
+    pub limits: UseLimits,
     /// Which pages in browsers may read answers of this route, instead of what `cors` says of all.
     ///
     /// 浏览器中哪些页面可以读取此路由的响应，代替全局的 `cors`。
@@ -320,7 +324,7 @@ impl Default for Route {
             key_strategy: None,
             http2: false,
             timeouts: RouteTimeouts::default(),
-            limits: RouteLimits::default(),
+            limits: UseLimits::default(),
             cors: None,
             upgrade: None,
         }

@@ -1,0 +1,78 @@
+//! The leave to begin: what one exchange holds while it is under way, and what it gives back.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::account::{Now, Rule};
+use super::budget::Spent;
+use super::refused::{Levels, Refused};
+use crate::error::Kind;
+
+/// The rules of one exchange, from the narrow to the wide: those of its client, of its route, of all.
+pub(super) type Rules = [Option<Arc<Rule>>; 3];
+
+/// The leave of an exchange to be under way. Its places are free again when this goes.
+#[must_use]
+#[derive(Debug)]
+pub struct Admission {
+    rules: Rules,
+}
+
+impl Admission {
+    /// Lets an exchange begin, if all of its rules do.
+    ///
+    /// All books are open at once while this is decided, so whoever is refused by one has used up nothing of the others,
+    /// not even for a moment. They are opened in the same order by everybody, so nobody waits in a circle.
+    pub(super) fn under(rules: Rules, began: Instant) -> Result<Self, Refused> {
+        let now = Now::at(began);
+        let mut books = rules.each_ref().map(|rule| rule.as_ref().and_then(|rule| rule.books(now)));
+        let refusals = rules.iter().zip(&books).filter_map(|(rule, books)| match (rule, books) {
+            (Some(rule), Some(books)) => rule.refusal(books, now),
+            _ => None,
+        });
+        if let Some(refused) = refusals.max_by_key(|refused| refused.wait) {
+            return Err(refused);
+        }
+        for (place, rule) in rules.iter().enumerate() {
+            let Some(rule) = rule else { continue };
+            if !rule.take_place() {
+                rules[..place].iter().flatten().for_each(|rule| rule.leave_place());
+                let levels = books[place].as_ref().map_or_else(Levels::default, |books| rule.levels(books));
+                return Err(Refused::without_place(Kind::ConcurrencyLimited(rule.scope), levels));
+            }
+        }
+        for (rule, books) in rules.iter().zip(&mut books) {
+            if let (Some(rule), Some(books)) = (rule, books)
+                && rule.limits.requests_per_minute.is_some()
+            {
+                books.requests.take(1.0);
+            }
+        }
+        drop(books);
+        Ok(Self { rules })
+    }
+
+    /// Whether it has to be known what the answer has used.
+    #[must_use]
+    pub fn needs_usage(&self) -> bool {
+        self.rules.iter().flatten().any(|rule| rule.limits.need_usage())
+    }
+
+    /// Notes what the exchange has used: tokens, and money in millionths of a millionth of a dollar. What is unknown
+    /// cannot be noted.
+    pub fn settle(&self, tokens: Option<u64>, picodollars: Option<u64>) {
+        let spent = Spent { tokens: tokens.unwrap_or(0), picodollars: picodollars.unwrap_or(0) };
+        if spent.is_nothing() || !self.needs_usage() {
+            return;
+        }
+        let now = Now::at(Instant::now());
+        self.rules.iter().flatten().for_each(|rule| rule.spend(spent, now));
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.rules.iter().flatten().for_each(|rule| rule.leave_place());
+    }
+}
