@@ -13,6 +13,7 @@
 //!          │             ├─> headers   which header fields go on
 //!          │             ├─> upstream  connections to upstreams
 //!          │             ├─> relay     both directions at once, every wait with a limit
+//!          │             ├─> retry     whether a request is sent once more, and how soon
 //!          │             └─> record    what is known of each exchange
 //!          └──> config   as written, as compiled, in force
 //! ```
@@ -57,6 +58,7 @@ pub mod pick;
 pub mod proxy;
 pub mod record;
 pub mod relay;
+pub mod retry;
 pub mod route;
 pub mod secret;
 pub mod sse;

@@ -13,6 +13,7 @@ mod fields;
 mod framing;
 mod request;
 mod response;
+mod retry_after;
 pub mod token;
 mod upgrade;
 mod violation;
@@ -24,6 +25,7 @@ pub use fields::{Field, Fields, list, names_field};
 pub use framing::Framing;
 pub use request::{RequestHead, RequestReader, Target};
 pub use response::{ResponseHead, ResponseReader, is_to_head};
+pub use retry_after::retry_after;
 pub use upgrade::Upgrade;
 pub use violation::Violation;
 

@@ -10,7 +10,7 @@ const FLOORS: [&[&str]; 6] = [
         "deadline", "drain", "ending", "error", "h1", "h2", "jsonc", "origin", "os", "peer", "pem", "secret", "sse",
         "stock", "text", "wire",
     ],
-    &["accept", "admit", "demo", "headers", "pick", "record", "relay", "route", "upstream"],
+    &["accept", "admit", "demo", "headers", "pick", "record", "relay", "retry", "route", "upstream"],
     &["config"],
     &["proxy"],
     &["app"],
