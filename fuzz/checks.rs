@@ -358,6 +358,7 @@ fn forward(head: &RequestHead, upgrade: Option<&Upgrade>) -> Vec<u8> {
         target: b"/",
         host: b"up",
         authorization: None,
+        is_foreign: false,
         proxy: None,
         trailers: false,
         upgrade,

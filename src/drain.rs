@@ -110,6 +110,13 @@ impl Drain {
         self.0.begun.notify_waiters();
     }
 
+    /// Waits until no new exchange may begin.
+    pub async fn begun(&self) {
+        if self.phase() == Phase::Serving {
+            self.0.begun.notified().await;
+        }
+    }
+
     /// Ends the tasks that only wait for a next exchange.
     pub fn end_idle(&self) {
         self.abort(|task| task.idle.get());
@@ -147,9 +154,7 @@ impl Ticket {
 
     /// Waits until no new exchange may begin.
     pub async fn begun(&self) {
-        if self.phase() == Phase::Serving {
-            self.drain.0.begun.notified().await;
-        }
+        self.drain.begun().await;
     }
 
     /// Says whether the task has nothing to lose: it waits for the first byte of a next exchange.

@@ -53,6 +53,14 @@ impl Admission {
         Ok(Self { rules })
     }
 
+    /// Takes the place of another route's rule with this one's, if it lets the exchange in.
+    pub(super) fn change_route(&mut self, route: Option<&Arc<Rule>>, now: Instant) -> Result<(), Refused> {
+        let mut other = Self::under([None, route.cloned(), None], now)?;
+        // What goes with the other is the place on the route before.
+        std::mem::swap(&mut self.rules[1], &mut other.rules[1]);
+        Ok(())
+    }
+
     /// Whether it has to be known what the answer has used.
     #[must_use]
     pub fn needs_usage(&self) -> bool {

@@ -52,4 +52,20 @@ impl Policy {
         let rules = [client.cloned(), self.route.clone(), self.server.clone()];
         Admission::under(rules, began).map(Box::new).map(Some)
     }
+
+    /// Changes the leave of an exchange that goes on along this route instead of another: what it holds there is given up
+    /// for the same here. What speaks of its client and of all routes stays as it is.
+    ///
+    /// # Errors
+    /// Which limit of this route speaks against it. Then nothing has changed.
+    pub fn take_over(&self, admission: &mut Option<Box<Admission>>, now: Instant) -> Result<(), Refused> {
+        match admission {
+            Some(admission) => admission.change_route(self.route.as_ref(), now),
+            None if self.route.is_none() => Ok(()),
+            None => {
+                *admission = Some(Box::new(Admission::under([None, self.route.clone(), None], now)?));
+                Ok(())
+            }
+        }
+    }
 }

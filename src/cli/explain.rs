@@ -170,6 +170,7 @@ fn because(rule: Rule) -> Because {
         Rule::Configured => Because::Configured,
         Rule::Repeated => Because::Replaced,
         Rule::Expect => Because::Answered,
+        Rule::Credential => Because::Credential,
         Rule::Trailer => Because::Trailer,
         Rule::ClientKey => Because::ClientKey,
         Rule::NoUpgrade => Because::NoUpgrade,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::h1::{RequestHead, Upgrade};
 use crate::record::Style;
 use crate::text::Lang;
-use crate::{accept, admit, headers, pick, relay, route, upstream};
+use crate::{accept, admit, headers, pick, relay, retry, route, upstream};
 
 /// One whole configuration.
 #[derive(Debug)]
@@ -87,6 +87,10 @@ pub struct Route {
     pub http2: bool,
     /// Its time limits.
     pub timeouts: relay::Timeouts,
+    /// How failed attempts are met. `None`: not at all.
+    pub retry: Option<retry::Policy>,
+    /// Which routes are asked when it fails: places in [`Snapshot::routes`].
+    pub fallback: Box<[usize]>,
     /// Whether its upstream may switch to another protocol when a client asks for it.
     pub takes_upgrades: bool,
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::finding::Severity;
 use super::listed::KeyStrategy;
+use super::raw::RetryOn;
 use super::scalar::{Port, Size, Time};
 use super::schema::{properties, resolve};
 use crate::jsonc::Path;
@@ -108,6 +109,10 @@ fn wrong_value(schema: &Value, value: &Value) -> Option<Problem> {
         Value::String(text) => match schema["format"].as_str()? {
             "port" if Port::parse(text).is_none() => Some(Problem::BadPort),
             "duration" if Time::parse(text).is_none() => Some(Problem::BadDuration),
+            "retry_on" if RetryOn::parse(text).is_none() => {
+                let words = RetryOn::WORDS.map(|word| format!("\"{word}\""));
+                Some(Problem::NotOneOf(words.into_iter().chain(["400", "…", "599"].map(str::to_owned)).collect()))
+            }
             "size" if Size::parse(text).is_none() => Some(Problem::BadSize),
             "key_strategy" if !KeyStrategy::NAMES.contains(&text.as_str()) => {
                 Some(Problem::NotOneOf(KeyStrategy::NAMES.map(|name| format!("\"{name}\"")).into()))

@@ -2,8 +2,8 @@
 
 use super::hop::{self, Named};
 use super::policy::Policy;
-use crate::h1::{Edit, Field, Framing, RequestHead, Upgrade, encode, is_name};
-use crate::secret::Secret;
+use crate::h1::{Edit, Field, Framing, RequestHead, Upgrade, encode, is_name, list};
+use crate::secret::{self, Secret};
 
 /// Who we are to an upstream proxy. The client's own never passes.
 const PROXY_AUTHORIZATION: &str = "Proxy-Authorization";
@@ -36,6 +36,8 @@ pub enum Rule {
     Repeated,
     /// `Expect: 100-continue` is answered here.
     Expect,
+    /// The request goes to another origin than the client knows of, and its keys stay behind.
+    Credential,
     /// It announces trailers, and trailers of requests are not passed on.
     Trailer,
     /// A key of the proxy's own client stands in it.
@@ -53,6 +55,8 @@ pub struct Outgoing<'a> {
     pub host: &'a [u8],
     /// `Authorization` from `user:password@` in a URL that the client wrote itself.
     pub authorization: Option<&'a Secret>,
+    /// Whether it goes to another origin than the client knows of: what the client proves itself with stays behind.
+    pub is_foreign: bool,
     /// Whether trailers of the request pass, and with them what announces them.
     pub trailers: bool,
     /// The protocols that the upstream may switch to.
@@ -79,7 +83,9 @@ impl Policy {
     pub fn takes_from_lists(&self, head: &RequestHead, to: &Outgoing<'_>) -> bool {
         let named = Named::of(&head.fields, head.names_fields);
         let is_taken_out = |number| to.edits.iter().any(|edit| edit.line == number && edit.value.is_none());
-        let is_kept = |name: &[u8]| !hop::is_hop_by_hop(name) && !named.has(name) && !self.drops(name);
+        let stays_behind = |name: &[u8]| to.is_foreign && secret::is_credential(name);
+        let is_kept =
+            |name: &[u8]| !hop::is_hop_by_hop(name) && !named.has(name) && !self.drops(name) && !stays_behind(name);
         self.configured().iter().filter(|configured| configured.list().is_some()).all(|list| {
             let name = list.name().as_bytes();
             let is_theirs = |(number, field): (usize, Field<'_>)| {
@@ -241,6 +247,19 @@ impl Writer<'_> {
                 self.end_run(number);
                 Some(Action::Dropped(Rule::ClientKey))
             }
+            22 if self.to.is_foreign && field.is(b"sec-websocket-protocol") => {
+                self.end_run(number);
+                let value = match self.to.edits.iter().find(|edit| edit.line == number) {
+                    Some(edit) => edit.value.as_deref().unwrap_or_default(),
+                    None => field.value(),
+                };
+                let harmless = list(value).filter(|protocol| !holds_key(protocol)).collect::<Vec<_>>();
+                if harmless.is_empty() {
+                    return Some(Action::Dropped(Rule::Credential));
+                }
+                self.line(name, &harmless.join(&b", "[..]));
+                Some(Action::Passed)
+            }
             _ => {
                 let edit = self.to.edits.iter().find(|edit| edit.line == number);
                 // A line with a key in it counts as absent for the policy.
@@ -291,6 +310,9 @@ impl Writer<'_> {
         if self.policy.drops(name) {
             return Action::Dropped(Rule::Configured);
         }
+        if self.to.is_foreign && secret::is_credential(name) {
+            return Action::Dropped(Rule::Credential);
+        }
         if self.to.replaces(name) {
             return Action::Dropped(Rule::Repeated);
         }
@@ -304,6 +326,11 @@ impl Writer<'_> {
             (true, false) => Action::Dropped(Rule::Repeated),
         }
     }
+}
+
+/// Whether a protocol of WebSocket is a key in disguise, as browsers have to say it: `openai-insecure-api-key.sk-…`.
+fn holds_key(protocol: &[u8]) -> bool {
+    protocol.split(|&byte| byte == b'.').next().is_some_and(secret::is_credential)
 }
 
 /// Whether a request of this method without a body says so (RFC 9110 section 8.6).

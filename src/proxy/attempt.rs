@@ -32,8 +32,14 @@ pub(super) fn begin(
 ) -> Result<(), Failure> {
     let request = exchange.prepare(relay.is_client_http2(), route, forward, head);
     exchange.take_body(head)?;
-    relay.begin(request, route.upgrade(head).cloned(), route.timeouts);
-    head.forget_lines();
+    let length = request.len();
+    let (replaces, kept) = exchange.course.as_mut().map_or((0, 0), |course| course.begin(length, &forward.key));
+    relay.begin(request, replaces, route.upgrade(head).cloned(), route.timeouts);
+    if kept > 0 {
+        relay.collect(kept);
+    } else {
+        head.forget_lines();
+    }
     if !forward.key.http2 {
         relay.preload()?;
     }
@@ -89,7 +95,15 @@ pub(super) async fn answer_head(
                 relay.repeat();
                 repeats += 1;
             }
-            Err(broken) => return Err(broken.into()),
+            Err(broken) => {
+                if matches!(&broken, Break::UpstreamClosed(error) if h2::is_unprocessed(error))
+                    && relay.can_repeat(true)
+                {
+                    // Nobody has looked at it: that is as if nothing had been sent.
+                    relay.repeat();
+                }
+                return Err(broken.into());
+            }
         }
     }
 }

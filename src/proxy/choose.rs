@@ -56,6 +56,8 @@ pub(super) struct Forwarding {
     pub(super) is_universal: bool,
     /// Which of the keys of the route is sent, if one is.
     pub(super) picked: Option<usize>,
+    /// Whether it is another origin than the one the client knows of.
+    pub(super) is_foreign: bool,
 }
 
 impl Forwarding {
@@ -79,6 +81,7 @@ impl Forwarding {
             target: &self.forward.target,
             host: &self.forward.host,
             authorization: self.forward.authorization.as_ref(),
+            is_foreign: self.is_foreign,
             trailers,
             upgrade: route.upgrade(head),
             edits,
@@ -189,6 +192,31 @@ impl<'a> Asked<'a, '_> {
     }
 }
 
+/// The way along another route than the one that was asked for. What the client proves itself with goes to no other
+/// origin than before.
+pub(super) fn fallback(
+    snapshot: &Snapshot,
+    route: &Route,
+    head: &RequestHead,
+    credentials: Option<&Credentials>,
+    first: &Key,
+) -> Result<Forwarding, Error> {
+    let (Asked::Route { rest, query, .. }, RouteTarget::Fixed { key, .. }) = (find(snapshot, head)?, &route.target)
+    else {
+        return Err(Error::new(Kind::Internal));
+    };
+    let is_foreign = key.origin != first.origin;
+    let query = credentials.map_or(query, |credentials| credentials.query(query));
+    let harmless = query.filter(|_| is_foreign).map(secret::without_credentials);
+    let query = harmless.as_deref().or(query).filter(|query| !is_foreign || !query.is_empty());
+    let mut forwarding = forward(snapshot, route, rest, query, None)?;
+    forwarding.is_foreign = is_foreign;
+    if route.upgrade(head).is_some() {
+        forwarding.take_connection_of_its_own();
+    }
+    Ok(forwarding)
+}
+
 /// The base path and what was left of the path, if it was taken off.
 pub(super) fn stripped(snapshot: &Snapshot, head: &RequestHead) -> Option<(Box<str>, Box<[u8]>)> {
     let Target::Path(target) = head.target() else { return None };
@@ -216,6 +244,7 @@ fn forward(
             name: Arc::clone(name),
             is_universal: false,
             picked: None,
+            is_foreign: false,
         }),
         RouteTarget::Universal(guard) => {
             let mut forward = universal(&route.key, rest, query)?;
@@ -229,7 +258,8 @@ fn forward(
             let name = origin.to_string().into();
             let proxy = route.way_out.take(&origin).map_err(|bad| no_way_out(route, bad))?.proxy;
             let key = Key::new(origin, proxy, snapshot.tls.as_ref()).guarded(guard).speaking_http2(route.http2);
-            Ok(Forwarding { forward, key: Arc::new(key), name, is_universal: true, picked: None })
+            let key = Arc::new(key);
+            Ok(Forwarding { forward, key, name, is_universal: true, picked: None, is_foreign: false })
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::again::Course;
 use super::choose::{self, Asked, Forwarding, Way};
 use crate::accept::Client;
 use crate::admit::{self, Admission, Credentials};
@@ -38,6 +39,8 @@ pub(super) struct Exchange {
     pub(super) credentials: Option<Box<Credentials>>,
     /// What its answer says to pages in browsers, as lines, if there are rules for that.
     pub(super) cors: Option<Box<[u8]>>,
+    /// What was done to have it answered, where more than one attempt may be made.
+    pub(super) course: Option<Box<Course>>,
     /// Whether the log has been told what becomes of the request.
     is_told: bool,
 }
@@ -118,6 +121,7 @@ impl Exchange {
             client: None,
             credentials: None,
             cors: None,
+            course: None,
             is_told: false,
         }
     }
@@ -140,6 +144,8 @@ impl Exchange {
             self.record.client(&owner.name);
         }
         asked.check(credentials)?;
+        // Not before: what is said of it tells that there is such a route.
+        self.course = asked.route().and_then(Course::on);
         self.client = credentials.and_then(Credentials::client).cloned();
         asked.way(snapshot, head, credentials)
     }
@@ -154,7 +160,7 @@ impl Exchange {
     pub(super) fn relay<'a>(&self, client: &'a mut Client, head: &RequestHead, key: &Key) -> Relay<'a> {
         let limits = self.snapshot.client;
         let is_client_http2 = client.wire.is_http2();
-        let trailers = if passes_trailers(is_client_http2, key) { Trailers::Pass } else { Trailers::Drop };
+        let trailers = if self.passes_trailers(is_client_http2, key) { Trailers::Pass } else { Trailers::Drop };
         let nature = Nature {
             to_head: self.to_head,
             expects_continue: head.expects_continue,
@@ -180,7 +186,8 @@ impl Exchange {
     ) -> Vec<u8> {
         self.record.upstream(&forward.name, forward.proxy());
         self.record.key(forward.picked);
-        let to = forward.outgoing(route, head, self.edits(), passes_trailers(is_client_http2, &forward.key));
+        self.record.attempt(&route.key);
+        let to = forward.outgoing(route, head, self.edits(), self.passes_trailers(is_client_http2, &forward.key));
         let mut out = stock::take_bytes();
         let mut changes = Vec::new();
         let is_pretty = self.record.is_pretty();
@@ -237,16 +244,17 @@ impl Exchange {
         });
     }
 
+    /// Whether trailers of a request may pass: only from HTTP/2 to HTTP/2, where nobody can take them for anything else,
+    /// and not where another attempt may go to somebody who speaks HTTP/1.1.
+    fn passes_trailers(&self, is_client_http2: bool, key: &Key) -> bool {
+        key.http2 && is_client_http2 && self.course.is_none()
+    }
+
     /// Notes the end, and passes on what becomes of the connection.
     pub(super) fn ends(&mut self, end: End, after: After) -> After {
         self.record.ended(end);
         after
     }
-}
-
-/// Whether trailers of a request may pass: only from HTTP/2 to HTTP/2, where nobody can take them for anything else.
-fn passes_trailers(is_client_http2: bool, key: &Key) -> bool {
-    key.http2 && is_client_http2
 }
 
 /// What of all decisions people want to read.

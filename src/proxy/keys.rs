@@ -43,6 +43,8 @@ pub(super) fn of<'a>(
 impl Taken<'_> {
     /// Takes the key of the next attempt, and gives its place.
     pub(super) fn next(&mut self, now: Instant) -> usize {
+        // Its time is that of the exchange for the first attempt only, and costs nothing then.
+        let now = if self.tried.is_empty() { now } else { Instant::now() };
         // What was taken before is free for others before this one is picked.
         self.turn = None;
         let turn = self.keys.pick(now, self.session, &self.tried);
@@ -53,7 +55,6 @@ impl Taken<'_> {
     }
 
     /// Whether a key is left that has not been tried and does not rest.
-    #[expect(dead_code, reason = "for who tries again")]
     pub(super) fn is_one_left(&self) -> bool {
         self.keys.is_one_left(Instant::now(), &self.tried)
     }

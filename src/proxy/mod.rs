@@ -4,6 +4,7 @@
 //! inside becomes an answer, and is on record either way. [`walk`] is the table of contents: it strings the stations
 //! together and decides nothing itself.
 
+mod again;
 mod attempt;
 #[cfg(debug_assertions)]
 mod bug;
@@ -11,6 +12,7 @@ mod choose;
 mod exchange;
 pub mod explain;
 mod keys;
+mod peek;
 mod reply;
 mod respond;
 mod switch;
@@ -33,6 +35,7 @@ use crate::record::{Id, Log, Record};
 use crate::text::Unmet;
 use crate::upstream::{Limits, Own, Upstreams};
 
+use again::Leg;
 use choose::Way;
 use exchange::{After, Exchange, Failure};
 
@@ -172,22 +175,28 @@ async fn walk(
     worker: &Worker,
 ) -> Result<After, Failure> {
     let snapshot = Arc::clone(&exchange.snapshot);
-    let (route, mut forward) = match exchange.choose(&snapshot, head)? {
+    let mut leg = match exchange.choose(&snapshot, head)? {
         Way::Health => return Ok(reply::health(exchange, client, head).await),
         Way::Preflight(lines) => return Ok(reply::preflight(exchange, client, head, lines).await),
-        Way::Route(route, forward) => (route, forward),
+        Way::Route(route, forward) => Leg::first(exchange, route, forward, client.peer, head)?,
     };
-    let _admission = exchange.admit(route)?;
-    let mut keys = keys::of(route, &forward, exchange, client.peer, head);
-    forward.picked = keys.as_mut().map(|keys| keys.next(exchange.began));
-    let mut relay = exchange.relay(client, head, &forward.key);
-    attempt::begin(exchange, &mut relay, head, route, &forward)?;
-    let answered = attempt::answer_head(&mut relay, worker.upstreams(), &forward.key, exchange.is_idempotent).await;
-    exchange.note_request(&relay);
-    let (upstream, answer) = answered?;
-    if let Some(keys) = &mut keys {
-        keys.answered(&answer, exchange, worker);
-    }
+    let mut relay = exchange.relay(client, head, &leg.forward.key);
+    let (upstream, answer) = loop {
+        leg.pick(exchange.began);
+        attempt::begin(exchange, &mut relay, head, leg.route, &leg.forward)?;
+        let key = &leg.forward.key;
+        let answered = attempt::answer_head(&mut relay, worker.upstreams(), key, exchange.is_idempotent).await;
+        exchange.note_request(&relay);
+        leg.answered(&answered, exchange, worker);
+        if exchange.course.is_none() {
+            break answered?;
+        }
+        // Boxed: what a few need must not weigh on all.
+        let judged = Box::pin(again::judge(exchange, &mut relay, head, worker, &snapshot, &mut leg, answered));
+        if let Some(answered) = judged.await? {
+            break answered;
+        }
+    };
     if answer.status == 101 {
         let tunnel = switch::tunnel(exchange, relay, upstream, &answer);
         drop(answer);
@@ -195,7 +204,7 @@ async fn walk(
     }
     let mut plan = respond::plan(exchange, &relay, head, worker, &answer);
     drop(answer);
-    Ok(respond::carry(exchange, &mut relay, worker, &forward.key, upstream, &mut plan).await)
+    Ok(respond::carry(exchange, &mut relay, worker, &leg.forward.key, upstream, &mut plan).await)
 }
 
 /// Answers what is no request.

@@ -47,7 +47,15 @@ pub(super) async fn error(exchange: &mut Exchange, client: &mut Client, head: &R
     exchange.record.failed(error);
     exchange.record.answered(error.kind().status());
     let cors = exchange.cors.take();
-    send(&Reply { cors: cors.as_deref(), ..Reply::of(error, &body(error)) }, exchange, client, head).await
+    let body = body(error);
+    let mut reply = Reply { cors: cors.as_deref(), ..Reply::of(error, &body) };
+    let mut fields = Vec::new();
+    if let Some(course) = &exchange.course {
+        fields.extend_from_slice(reply.fields);
+        fields.extend(course.fields());
+        reply.fields = &fields;
+    }
+    send(&reply, exchange, client, head).await
 }
 
 /// Says what went wrong to somebody of whom no request is known.

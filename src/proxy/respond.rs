@@ -56,6 +56,9 @@ pub(super) fn plan(
         Said { chunked: is_endless && !is_old, connection, protocol: None, cors: exchange.cors.as_deref() },
         &mut out,
     );
+    if let Some(course) = &exchange.course {
+        course.sign(&mut out);
+    }
     let body = if is_old { Body::without_chunks(answer.framing) } else { answer.body(Trailers::Pass) };
     // A body without a known end goes out in chunks of our own.
     let makes_chunks = answer.framing == Framing::UntilClose && !is_old;

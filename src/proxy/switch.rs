@@ -22,7 +22,14 @@ pub(super) fn tunnel<'a>(
     let protocol = exchange.credentials.as_deref().and_then(Credentials::only_protocol);
     let said = Said { chunked: false, connection: Some("Upgrade"), protocol, cors: None };
     // Boxed: what a tunnel needs must not weigh on every open stream.
-    Box::new(relay.into_tunnel(upstream, |out| headers::write_answer(answer, said, out)))
+    Box::new(relay.into_tunnel(upstream, |out| {
+        let mut head = Vec::new();
+        headers::write_answer(answer, said, &mut head);
+        if let Some(course) = &exchange.course {
+            course.sign(&mut head);
+        }
+        out.extend_from_slice(&head);
+    }))
 }
 
 /// Carries whatever is said after a 101 until both sides have said all. Neither connection is of use after that.

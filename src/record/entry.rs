@@ -29,6 +29,10 @@ pub struct Entry {
     pub method: Option<Box<[u8]>>,
     /// Its target, unmasked.
     pub target: Option<Box<[u8]>>,
+    /// How often the request was sent.
+    pub attempts: u32,
+    /// The key of the route that was asked last, if it is another than the first.
+    pub fallback: Option<Arc<str>>,
     /// The status of the answer.
     pub status: Option<u16>,
     /// The code of an answer of our own.
@@ -64,6 +68,8 @@ impl Entry {
             route: None,
             method: None,
             target: None,
+            attempts: 0,
+            fallback: None,
             status: None,
             code: None,
             upstream: None,

@@ -27,6 +27,10 @@ struct Object<'a> {
     /// Only where one of several keys was picked.
     #[serde(skip_serializing_if = "Option::is_none")]
     key_index: Option<usize>,
+    attempts: u32,
+    /// Only where another route was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fallback: Option<&'a str>,
     bytes_in: u64,
     bytes_out: u64,
     ttfb_ms: Option<f64>,
@@ -49,6 +53,8 @@ pub(super) fn ended(entry: &Entry, out: &mut String) {
         upstream: entry.upstream.as_deref(),
         proxy: entry.proxy.as_deref(),
         key_index: entry.key_index,
+        attempts: entry.attempts,
+        fallback: entry.fallback.as_deref(),
         bytes_in: entry.bytes_in,
         bytes_out: entry.bytes_out,
         ttfb_ms: entry.time_to_first_byte.map(milliseconds),

@@ -22,7 +22,7 @@ pub use log::{Line, Log, Output};
 use crate::ending::End;
 use crate::error::{Error, Kind};
 use crate::peer::Peer;
-use crate::text::Lang;
+use crate::text::{Attempt, Lang, Speak};
 
 /// How requests are logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +107,24 @@ impl Record {
     pub fn key(&mut self, place: Option<usize>) {
         if let Some(open) = &mut self.open {
             open.entry.key_index = place;
+        }
+    }
+
+    /// Counts an attempt to have the request answered, on this route.
+    pub fn attempt(&mut self, route: &Arc<str>) {
+        if let Some(open) = &mut self.open {
+            open.entry.attempts += 1;
+            if open.entry.route.as_ref().is_some_and(|asked| asked != route) {
+                open.entry.fallback = Some(Arc::clone(route));
+            }
+        }
+    }
+
+    /// Writes why an attempt failed, and what comes next.
+    pub fn attempt_failed(&mut self, attempt: &Attempt<'_>) {
+        if let Some(open) = self.open.as_ref().filter(|open| open.style.format == Format::Pretty) {
+            let line = format!("{}  (#{})", attempt.in_lang(open.style.lang), open.entry.id);
+            open.log.write(Line::Notice(line));
         }
     }
 

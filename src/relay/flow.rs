@@ -21,6 +21,9 @@ pub struct Flow {
     max_payload: Option<u64>,
     /// What has been written of `out` is kept, so that it can be written again.
     keeps_written: bool,
+    /// Up to how many bytes of ours and of the body go through `out`, where what is written can be kept. Zero: the body
+    /// goes past it.
+    collects: usize,
     /// How many of the first bytes of the source's input are checked and wait to be written.
     passing: usize,
     /// The body is over.
@@ -68,6 +71,7 @@ impl Flow {
             makes_chunks: false,
             max_payload: None,
             keeps_written: false,
+            collects: 0,
             passing: 0,
             ended: false,
             finished: false,
@@ -93,9 +97,15 @@ impl Flow {
         self
     }
 
-    /// Puts bytes of ours in front of a body of which nothing has been taken yet.
-    pub fn put_first(&mut self, bytes: Vec<u8>) {
-        self.out.load(bytes);
+    /// Puts bytes of ours in front of the body, in the place of so many that stood there before.
+    pub fn put_first(&mut self, bytes: Vec<u8>, replaces: usize) {
+        self.out.replace_first(replaces, bytes);
+    }
+
+    /// Keeps what is written, ours and the body's, until [`Flow::keep_written`] says otherwise or there are more bytes
+    /// than so many.
+    pub fn collect(&mut self, most: usize) {
+        (self.collects, self.keeps_written) = (most, true);
     }
 
     /// Puts the bytes of the body that have already arrived behind ours, so that one write takes both.
@@ -194,6 +204,12 @@ impl Flow {
         self.out.len()
     }
 
+    /// Whether all that ever went out is still at hand. The rest of the body may be with its source.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        !self.streamed
+    }
+
     /// Whether nothing at all has gone out.
     #[must_use]
     pub fn is_untouched(&self) -> bool {
@@ -212,6 +228,9 @@ impl Flow {
     /// soon as all of it has been written.
     pub fn keep_written(&mut self, keeps_written: bool) {
         self.keeps_written = keeps_written;
+        if !keeps_written {
+            self.collects = 0;
+        }
         self.forget_written();
     }
 
@@ -251,11 +270,26 @@ impl Flow {
                 self.streamed = true;
                 return Ok(Step::Skip(length));
             }
-            Step::Pass(length) => self.passing = length,
+            Step::Pass(length) if self.collects > 0 && self.out.held() + length <= self.collects => {
+                self.out.extend(&source.input.filled()[..length]);
+                source.input.consume(length);
+                return Ok(Step::Skip(length));
+            }
+            Step::Pass(length) => {
+                self.passing = length;
+                self.stop_collecting();
+            }
             Step::Skip(length) => source.input.consume(length),
             Step::Starved | Step::Done => {}
         }
         Ok(step)
+    }
+
+    /// There is more than may be kept.
+    fn stop_collecting(&mut self) {
+        if self.collects > 0 {
+            self.keep_written(false);
+        }
     }
 
     fn end_with_source(&mut self) {

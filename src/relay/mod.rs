@@ -5,6 +5,7 @@
 //! says what goes to the client; [`Relay::answer_body`] carries the rest. In both the client is watched: one that
 //! leaves ends the exchange at once, since somebody pays for what the upstream goes on to say.
 
+mod again;
 mod answers;
 mod breaks;
 mod flow;
@@ -13,9 +14,8 @@ mod outbox;
 mod overdue;
 mod tunnel;
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -58,6 +58,8 @@ pub struct Relay<'a> {
     request: Flow,
     /// The upstream takes no more of the request. It may still answer.
     request_abandoned: bool,
+    /// There may be another attempt: nothing of the request is thrown away.
+    may_repeat: bool,
     /// The client waits to be told to send its body (RFC 9110 section 10.1.1). It is told once there is a connection
     /// to send it on, and by us: an upstream that does not know of this would cost the client a second.
     continue_is_due: bool,
@@ -103,6 +105,7 @@ impl<'a> Relay<'a> {
             deadline,
             request,
             request_abandoned: false,
+            may_repeat: false,
             continue_is_due: nature.expects_continue,
             answer_begun: false,
             interim: Outbox::default(),
@@ -115,15 +118,6 @@ impl<'a> Relay<'a> {
             first_turn: Now::known(nature.began),
             total_at: None,
         }
-    }
-
-    /// Begins an attempt to have the request answered: with this head, with the wish to speak another protocol from
-    /// then on, and within these limits.
-    pub fn begin(&mut self, head: Vec<u8>, upgrade: Option<Upgrade>, timeouts: Timeouts) {
-        self.request.put_first(head);
-        self.upgrade = upgrade;
-        self.timeouts = timeouts;
-        self.total_at = timeouts.total.map(|total| self.began + total);
     }
 
     /// Prepares the request for an upstream of which only now is known what it speaks: trailers of requests pass on
@@ -146,28 +140,6 @@ impl<'a> Relay<'a> {
         self.request.preload(self.client).map_err(|broken| Break::in_request(&broken))
     }
 
-    /// Lets something happen that needs no bytes of either side, for as long as the client stays and `limit` lasts.
-    ///
-    /// # Errors
-    /// [`Break::ClientGone`], and [`Break::Timeout`] with [`Limit::Connect`] or [`Limit::Total`].
-    pub async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Break> {
-        let mut work = pin!(work);
-        self.first_turn = Now::default();
-        let connect_at = self.timeouts.connect.map(|connect| Instant::now() + connect);
-        let total_at = self.total_at;
-        poll_fn(|cx| {
-            if let Poll::Ready(result) = work.as_mut().poll(cx) {
-                return Poll::Ready(Ok(result));
-            }
-            // Nobody reads the request meanwhile, so this is the only look at the client.
-            self.read_ahead(cx)?;
-            let waits = [Limit::Connect, Limit::Total].map(Overdue::Upstream);
-            let look_again = (!self.reads_ahead()).then(|| Instant::now() + UNREAD_CLIENT_CHECK);
-            overdue::poll(self.deadline, cx, &[(connect_at, waits[0]), (total_at, waits[1])], look_again)
-        })
-        .await
-    }
-
     /// Sends the request, and gives the head of the final answer once it has arrived. `kept` says for how long what is
     /// sent can be sent again: see [`Relay::can_repeat`].
     ///
@@ -177,7 +149,9 @@ impl<'a> Relay<'a> {
         if std::mem::take(&mut self.continue_is_due) {
             self.interim.extend(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
-        self.request.keep_written(kept != Kept::Not && self.request.is_repeatable());
+        if !self.may_repeat {
+            self.request.keep_written(kept != Kept::Not && self.request.is_repeatable());
+        }
         let mut answers = Answers::default();
         poll_fn(|cx| {
             let now = &mut std::mem::take(&mut self.first_turn);
@@ -186,7 +160,9 @@ impl<'a> Relay<'a> {
             // Interim answers go out whether they wait or not; nothing else is written before they are.
             let _ = self.poll_interim(cx)?;
             if let Poll::Ready(head) = head {
-                self.request.keep_written(false);
+                if !self.may_repeat {
+                    self.request.keep_written(false);
+                }
                 return Poll::Ready(Ok(head));
             }
             self.poll_client(cx)?;
@@ -194,7 +170,7 @@ impl<'a> Relay<'a> {
                 Some(limit) if !self.sends() => Some(self.request.waits_since(now) + limit),
                 _ => None,
             };
-            let forget_at = if kept == Kept::Shortly { self.forget_request(now) } else { None };
+            let forget_at = if kept == Kept::Shortly && !self.may_repeat { self.forget_request(now) } else { None };
             self.poll_overdue(cx, now, (answer_wait, Overdue::Upstream(Limit::FirstByte)), forget_at)
         })
         .await
@@ -264,19 +240,6 @@ impl<'a> Relay<'a> {
     #[must_use]
     pub fn request_payload(&self) -> u64 {
         self.request.payload()
-    }
-
-    /// Whether the request can be sent again after its connection died before an answer: nothing of it had gone
-    /// out, or it does no harm to say it twice and all of it is still at hand.
-    #[must_use]
-    pub fn can_repeat(&self, is_idempotent: bool) -> bool {
-        !self.answer_begun && (self.request.is_untouched() || (is_idempotent && self.request.is_repeatable()))
-    }
-
-    /// Prepares to send the request again, to another upstream connection.
-    pub fn repeat(&mut self) {
-        self.request.rewind();
-        self.request_abandoned = false;
     }
 
     fn sends(&self) -> bool {
@@ -368,7 +331,7 @@ impl<'a> Relay<'a> {
     /// Reads what the client says next, up to a limit: that is how its end is seen.
     fn read_ahead(&mut self, cx: &mut Context<'_>) -> Result<(), Break> {
         while self.reads_ahead() {
-            if self.request_abandoned {
+            if self.drops_request() {
                 // Nobody waits for the rest of the request, but a client that cannot send it on would not read either.
                 self.client.input.clear();
             }
@@ -383,7 +346,12 @@ impl<'a> Relay<'a> {
 
     fn reads_ahead(&self) -> bool {
         // What the upstream has not taken counts too, or an upload would be held twice.
-        self.request_abandoned || self.client.input.len() + self.request.unwritten() < READ_AHEAD
+        self.drops_request() || self.client.input.len() + self.request.unwritten() < READ_AHEAD
+    }
+
+    /// Whether nobody wants the rest of the request, now or in another attempt.
+    fn drops_request(&self) -> bool {
+        self.request_abandoned && !self.can_begin_again()
     }
 
     /// Pending until a limit has run out, then the error that names it. At `look_again` the task is woken.

@@ -20,9 +20,19 @@ impl Outbox {
         Self { bytes, written: 0 }
     }
 
-    /// Puts these bytes into the place of all others.
-    pub(super) fn load(&mut self, bytes: Vec<u8>) {
-        (self.bytes, self.written) = (bytes, 0);
+    /// Puts these bytes into the place of the first ones, so many, and begins again with them.
+    pub(super) fn replace_first(&mut self, length: usize, bytes: Vec<u8>) {
+        self.written = 0;
+        if self.bytes.len() == length {
+            stock::give_bytes(std::mem::replace(&mut self.bytes, bytes));
+        } else {
+            drop(self.bytes.splice(..length, bytes));
+        }
+    }
+
+    /// How many bytes there are, written or not.
+    pub(super) fn held(&self) -> usize {
+        self.bytes.len()
     }
 
     /// Whether nothing waits.

@@ -150,6 +150,27 @@ pub fn is_sensitive(name: &[u8]) -> bool {
         || matches!(name, b"sig" | b"pwd" | b"pass" | b"pw" | b"code" | b"jwt" | b"sas" | b"session")
 }
 
+/// Whether a header of this name carries what a client proves itself with, as far as names tell: see [`is_sensitive`].
+/// This is what stays behind where a request goes to another origin than the client knows of.
+#[must_use]
+pub fn is_credential(name: &[u8]) -> bool {
+    // It is chosen at random for each handshake, and proves nothing.
+    !name.eq_ignore_ascii_case(b"sec-websocket-key") && is_sensitive(name)
+}
+
+/// A query string without the parameters that carry keys.
+#[must_use]
+pub fn without_credentials(query: &[u8]) -> Cow<'_, [u8]> {
+    if !parameters(query).any(|(name, value)| is_secret(name, value)) {
+        return Cow::Borrowed(query);
+    }
+    let harmless = query.split(|&byte| byte == b'&').filter(|pair| {
+        let (name, value) = split_pair(pair);
+        !is_secret(name, value)
+    });
+    Cow::Owned(harmless.collect::<Vec<_>>().join(&b'&'))
+}
+
 /// Whether something inside a text is a login or a parameter that carries a key.
 fn holds_secret(text: &[u8]) -> bool {
     let Some(plain) = decoded(text) else { return true };

@@ -11,7 +11,8 @@ use zeroize::{Zeroize, Zeroizing};
 
 pub use digest::{Digest, NoRandomness, new_key};
 pub use mask::{
-    is_secret, is_sensitive, mask_after_name, mask_path, mask_query, mask_target, mask_userinfo, parameters,
+    is_credential, is_secret, is_sensitive, mask_after_name, mask_path, mask_query, mask_target, mask_userinfo,
+    parameters, without_credentials,
 };
 
 /// What stands in the place of a secret.

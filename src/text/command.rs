@@ -154,6 +154,8 @@ pub enum Because {
     Trailer,
     /// A key of a client stands in it.
     ClientKey,
+    /// It goes to another origin than the client knows of.
+    Credential,
     /// It asks for a protocol, and the connection is not to speak it.
     NoUpgrade,
 }
@@ -322,6 +324,7 @@ impl Because {
             Self::Answered => "answered by the proxy",
             Self::Trailer => "trailers of requests are not passed on",
             Self::ClientKey => "a key for this proxy, which never passes",
+            Self::Credential => "the client's own key goes to no other origin",
             Self::NoUpgrade => "this connection is not switched to another protocol",
         }
     }
@@ -335,6 +338,7 @@ impl Because {
             Self::Answered => "由代理直接应答",
             Self::Trailer => "请求的尾部字段不转发",
             Self::ClientKey => "本代理的密钥，绝不转发",
+            Self::Credential => "客户端自己的密钥不发往其他目标",
             Self::NoUpgrade => "此连接不切换到其他协议",
         }
     }

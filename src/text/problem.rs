@@ -4,7 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::json::syntax_in_chinese;
-use super::{ClientProblem, CorsProblem, DoorProblem, JsonType, Lang, LimitProblem, PickProblem, Speak, system_words};
+use super::{
+    ClientProblem, CorsProblem, DoorProblem, JsonType, Lang, LimitProblem, PickProblem, RetryProblem, Speak,
+    system_words,
+};
 use crate::origin::BadAuthority;
 use crate::secret::{MASK, mask_after_name};
 
@@ -115,6 +118,8 @@ pub enum Problem {
     Pick(PickProblem),
     /// Something about limits.
     Limit(LimitProblem),
+    /// Something about what happens when an upstream fails.
+    Retry(RetryProblem),
 }
 
 impl From<DoorProblem> for Problem {
@@ -132,6 +137,12 @@ impl From<PickProblem> for Problem {
 impl From<LimitProblem> for Problem {
     fn from(problem: LimitProblem) -> Self {
         Self::Limit(problem)
+    }
+}
+
+impl From<RetryProblem> for Problem {
+    fn from(problem: RetryProblem) -> Self {
+        Self::Retry(problem)
     }
 }
 
@@ -162,6 +173,7 @@ impl Problem {
                 | Self::UnusedGuard
                 | Self::Door(DoorProblem::UnusedHost)
                 | Self::Pick(PickProblem::UnusedStrategy)
+                | Self::Retry(RetryProblem::OneAttempt)
         ) || matches!(self, Self::Client(problem) if problem.is_about_key())
     }
 
@@ -262,6 +274,7 @@ impl Problem {
             Self::Cors(problem) => problem.speak(Lang::En, f),
             Self::Pick(problem) => problem.speak(Lang::En, f),
             Self::Limit(problem) => problem.speak(Lang::En, f),
+            Self::Retry(problem) => problem.speak(Lang::En, f),
         }
     }
 
@@ -346,6 +359,7 @@ impl Problem {
             Self::Cors(problem) => problem.speak(Lang::Zh, f),
             Self::Pick(problem) => problem.speak(Lang::Zh, f),
             Self::Limit(problem) => problem.speak(Lang::Zh, f),
+            Self::Retry(problem) => problem.speak(Lang::Zh, f),
         }
     }
 }

@@ -58,6 +58,7 @@ fn reference(lang: Lang) -> String {
             "RouteTimeouts" => "routes.<key>.timeouts",
             "UseLimits" => "limits, routes.<key>.limits, client_keys.<name>.limits",
             "Budget" => "limits.budget, routes.<key>.limits.budget, client_keys.<name>.limits.budget",
+            "Retry" => "routes.<key>.retry",
             other => panic!("'{other}' has no title"),
         };
         text.push_str(&table(title, part, &schema, lang));

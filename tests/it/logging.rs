@@ -229,6 +229,7 @@ fn one_json_object_for_each_request() {
             "code",
             "upstream",
             "proxy",
+            "attempts",
             "bytes_in",
             "bytes_out",
             "ttfb_ms",
@@ -239,7 +240,7 @@ fn one_json_object_for_each_request() {
     );
     let expected = json!({
         "peer": peer, "route": "a", "method": "POST", "path": "/a/x?q=1&api_key=***", "status": 200, "code": null,
-        "upstream": upstream.url(), "bytes_in": 2, "bytes_out": 6, "end": "done",
+        "upstream": upstream.url(), "attempts": 1, "bytes_in": 2, "bytes_out": 6, "end": "done",
     });
     for (name, value) in expected.as_object().expect("an object") {
         assert_eq!(&line[name], value, "{name}");

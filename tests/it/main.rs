@@ -35,6 +35,7 @@ mod proxy_protocol;
 mod reloading;
 mod replacement;
 mod request_heads;
+mod retrying;
 mod reuse;
 mod routing;
 mod secrets;

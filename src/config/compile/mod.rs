@@ -7,6 +7,7 @@ mod guard;
 mod headers;
 mod limits;
 mod pick;
+mod retry;
 mod target;
 mod way_out;
 
@@ -32,6 +33,7 @@ use crate::upstream::tls::Tls;
 
 use doors::is_public;
 use limits::{in_all, timeouts};
+use retry::Names;
 use target::{is_https, may_need_tls};
 
 /// What else decides besides the file.
@@ -111,6 +113,7 @@ impl Compiler<'_> {
         let route_keys: Vec<String> = file.routes.iter().map(|(key, _)| key.clone()).collect();
         let keys = self.clients(file.client_keys, &route_keys, &root.key("client_keys"));
         let cors = self.cors(file.cors.as_ref(), &root.key("cors"));
+        let names = Names::of(&file.routes);
         let mut table = Table::new(base_path);
         let mut routes = Vec::with_capacity(file.routes.len());
         for (number, (key, route)) in file.routes.into_iter().enumerate() {
@@ -125,6 +128,7 @@ impl Compiler<'_> {
                 way_out: &way_out,
                 tls: tls.as_ref(),
                 limits: in_all.as_ref(),
+                names: &names,
             };
             let is_absent = is_empty(&key);
             let route = self.route(&key, route, &inherited, is_absent, &path);
@@ -171,6 +175,8 @@ impl Compiler<'_> {
         let way_out = self.own_way_out(raw.proxy.as_deref(), &path.key("proxy"));
         let way_out = way_out.unwrap_or_else(|| inherited.way_out.clone());
         let (target, userinfo) = self.target(&raw, &way_out, inherited.tls, path);
+        let retry = self.retry(&raw, path);
+        let fallback = self.fallback(key, &raw, inherited.names, path);
         let mut headers = self.custom_headers(raw.custom_headers, force, &path.key("custom_headers"));
         if let Some(userinfo) = userinfo {
             // What stands in the URL has always won.
@@ -214,6 +220,8 @@ impl Compiler<'_> {
             force: raw.force_header_overwrite,
             http2: raw.http2,
             timeouts: timeouts(&inherited.timeouts, &raw.timeouts),
+            retry,
+            fallback,
             takes_upgrades,
         }
     }
@@ -244,6 +252,7 @@ struct Inherited<'a> {
     way_out: &'a WayOut,
     tls: Option<&'a Arc<Tls>>,
     limits: Option<&'a Arc<admit::Rule>>,
+    names: &'a Names,
 }
 
 fn health(base_path: &BasePath) -> Box<str> {

@@ -7,6 +7,7 @@
 mod clients;
 mod cors;
 mod limits;
+mod retry;
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use super::scalar::{Hidden, IgnoredText, Language, LogFormat, Pem, Port, Texts, 
 pub use clients::ClientKey;
 pub use cors::Cors;
 pub use limits::{Budget, Limits, RouteTimeouts, Timeouts, UseLimits};
+pub use retry::{Retry, RetryOn};
 
 /// The configuration of Aqueduct: JSON with comments and trailing commas. Every field is optional.
 /// Texts may hold `${NAME}`, `${NAME:-default}` and `${file:/path}`.
@@ -279,6 +281,17 @@ pub struct Route {
     /// 浏览器中哪些页面可以读取此路由的响应，代替全局的 `cors`。
     #[schemars(with = "Cors")]
     pub cors: Option<Cors>,
+    /// Whether a request is sent once more when the upstream fails before its answer begins. Without it: no.
+    ///
+    /// 上游在响应开始之前失败时，是否重新发送请求。省略时不重发。
+    #[schemars(with = "Retry")]
+    pub retry: Option<Retry>,
+    /// The routes that are asked in this order when the attempts on this one are spent on something in `retry.on`: the same
+    /// request, with the headers, keys, proxy and limits of that route. Their own fallbacks are not asked.
+    ///
+    /// 此路由的尝试都以 `retry.on` 中的情况失败后，依次改用的路由: 发送同一请求，使用那个路由的 Header、密钥、代理和限制。
+    /// 不再使用那个路由自己的 fallback。
+    pub fallback: Vec<String>,
     /// Whether clients may switch to another protocol, such as WebSocket. `false`: their `Upgrade` is removed, and the
     /// request goes on as an ordinary one. `null`: yes with a `target_url`, no on a universal route.
     ///
@@ -326,6 +339,8 @@ impl Default for Route {
             timeouts: RouteTimeouts::default(),
             limits: UseLimits::default(),
             cors: None,
+            retry: None,
+            fallback: Vec::new(),
             upgrade: None,
         }
     }

@@ -8,6 +8,7 @@ const TO: Outgoing<'_> = Outgoing {
     target: b"/v1",
     host: b"up",
     authorization: None,
+    is_foreign: false,
     trailers: false,
     upgrade: None,
     edits: &[],
@@ -130,6 +131,21 @@ fn a_password_in_the_url_replaces_every_other() {
     let to = Outgoing { authorization: Some(&secret), ..TO };
     let (out, _) = write(&policy(false), "GET / HTTP/1.1\r\nHost: h\r\nAuthorization: a\r\n\r\n", &to);
     assert_eq!(out, "GET /v1 HTTP/1.1\r\nHost: up\r\nAuthorization: Basic dTpw\r\nX-B: ours\r\n\r\n");
+}
+
+#[test]
+fn what_a_client_proves_itself_with_goes_to_no_other_origin() {
+    let request = "GET / HTTP/1.1\r\nHost: h\r\nauthorization: a\r\nX-Api-Key: b\r\napi-key: c\r\nx-goog-api-key: d\r\nCookie: e\r\nX-Auth-Token: f\r\nSec-WebSocket-Key: g\r\nSec-WebSocket-Protocol: realtime, openai-insecure-api-key.sk, openai-beta.realtime-v1\r\nAccept: h\r\n\r\n";
+    let to = Outgoing { is_foreign: true, ..TO };
+    let (out, notes) = write(&policy(false), request, &to);
+    assert_eq!(
+        out,
+        "GET /v1 HTTP/1.1\r\nHost: up\r\nSec-WebSocket-Key: g\r\nSec-WebSocket-Protocol: realtime, openai-beta.realtime-v1\r\nAccept: h\r\nAuthorization: ours\r\nX-B: ours\r\n\r\n"
+    );
+    assert_eq!(notes[0].1, Action::Dropped(Rule::Credential));
+    let alone = "GET / HTTP/1.1\r\nHost: h\r\nSec-WebSocket-Protocol: openai-insecure-api-key.sk\r\n\r\n";
+    assert!(!write(&Policy::default(), alone, &to).0.contains("rotocol"));
+    assert!(write(&Policy::default(), request, &TO).0.contains("openai-insecure-api-key.sk"));
 }
 
 #[test]

@@ -1,0 +1,408 @@
+//! From one attempt to the next: what came of it, what the route's policy says to that, and what has to be done before.
+//!
+//! Only exchanges on routes with `retry` or `fallback` come here, after each attempt. Whatever needs waiting stands in
+//! one boxed future, so that others pay nothing for it.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::Worker;
+use super::choose::{self, Forwarding};
+use super::exchange::{Exchange, Failure};
+use super::keys::{self, Taken};
+use super::peek;
+use crate::admit::Admission;
+use crate::config::{Route, Snapshot};
+use crate::drain::Phase;
+use crate::error::{Error, Kind, Limit};
+use crate::h1::{self, Body, RequestHead, ResponseHead, Step, Trailers};
+use crate::peer::Peer;
+use crate::relay::{Break, Relay};
+use crate::retry::{Next, Outcome, Policy, Situation};
+use crate::text::{Attempt, Failed};
+use crate::upstream::{self, Key};
+use crate::wire::Wire;
+
+/// How much of the body of an answer that nobody gets is read, so that its connection can be kept, in bytes.
+const MAX_UNWANTED: usize = 64 * 1024;
+/// How long that may take. It happens while there is something to be waited for anyway.
+const UNWANTED_WAIT: Duration = Duration::from_secs(1);
+
+/// What came of an attempt.
+pub(super) type Answered = Result<(Wire, ResponseHead), Failure>;
+
+/// Where attempts go at present.
+pub(super) struct Leg<'a> {
+    pub(super) route: &'a Arc<Route>,
+    pub(super) forward: Forwarding,
+    admission: Option<Box<Admission>>,
+    keys: Option<Box<Taken<'a>>>,
+}
+
+impl<'a> Leg<'a> {
+    /// Along the route that was asked for: station `admit`, and the keys that will be picked from.
+    pub(super) fn first(
+        exchange: &mut Exchange,
+        route: &'a Arc<Route>,
+        forward: Forwarding,
+        peer: Peer,
+        head: &RequestHead,
+    ) -> Result<Self, Failure> {
+        let admission = exchange.admit(route)?;
+        if let Some(course) = &mut exchange.course {
+            course.peer = Some(peer);
+        }
+        let keys = keys::of(route, &forward, exchange, peer, head);
+        Ok(Self { route, forward, admission, keys })
+    }
+
+    /// Station `pick`: which of the route's keys goes with the next attempt.
+    pub(super) fn pick(&mut self, began: Instant) {
+        self.forward.picked = self.keys.as_mut().map(|keys| keys.next(began));
+    }
+
+    /// Tells station `pick` what came of it.
+    pub(super) fn answered(&mut self, answered: &Answered, exchange: &Exchange, worker: &Worker) {
+        if let (Some(keys), Ok((_, answer))) = (&mut self.keys, answered) {
+            keys.answered(answer, exchange, worker);
+        }
+    }
+
+    /// Whether another key would be sent next time, which has nothing to do with what this one was answered with.
+    fn is_next_fresh(&self, outcome: Outcome) -> bool {
+        let is_about_key = matches!(outcome, Outcome::Status(401 | 402 | 403 | 429));
+        is_about_key && self.keys.as_ref().is_some_and(|keys| keys.is_one_left())
+    }
+}
+
+/// What has been done so far to have one request answered.
+pub(super) struct Course {
+    /// How many attempts were made, on all routes.
+    attempts: u32,
+    /// How many on the present one.
+    made: u32,
+    /// How many fallbacks were looked at.
+    fallbacks: usize,
+    /// How long the head was that went out last, in bytes.
+    head_length: usize,
+    body_buffer: usize,
+    first: Arc<Route>,
+    /// Which connections lead where the client wanted to go.
+    first_key: Option<Arc<Key>>,
+    present: Arc<str>,
+    peer: Option<Peer>,
+}
+
+impl Course {
+    /// That of a request on this route, if there can be more than one attempt.
+    pub(super) fn on(route: &Arc<Route>) -> Option<Box<Self>> {
+        let policy = route.retry.as_ref()?;
+        Some(Box::new(Self {
+            attempts: 0,
+            made: 0,
+            fallbacks: 0,
+            head_length: 0,
+            body_buffer: policy.body_buffer,
+            first: Arc::clone(route),
+            first_key: None,
+            present: Arc::clone(&route.key),
+            peer: None,
+        }))
+    }
+
+    /// Begins an attempt with a head of this length. Gives the length of the head before, and how many bytes are kept.
+    pub(super) fn begin(&mut self, length: usize, key: &Arc<Key>) -> (usize, usize) {
+        self.attempts += 1;
+        self.made += 1;
+        self.first_key.get_or_insert_with(|| Arc::clone(key));
+        (std::mem::replace(&mut self.head_length, length), length.saturating_add(self.body_buffer))
+    }
+
+    /// What the client is told of it: fields of the answer.
+    pub(super) fn fields(&self) -> [(&'static str, String); 2] {
+        [("x-aqueduct-attempts", self.attempts.to_string()), ("x-aqueduct-route", spoken(&self.present))]
+    }
+
+    /// Puts that into the head of an answer. Another Aqueduct on the way may have said the same of itself.
+    pub(super) fn sign(&self, head: &mut Vec<u8>) {
+        let fields = self.fields();
+        let mut signed = Vec::with_capacity(head.len() + 96);
+        for line in head.split_inclusive(|&byte| byte == b'\n').filter(|line| *line != b"\r\n") {
+            let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
+            if !fields.iter().any(|(own, _)| name.eq_ignore_ascii_case(own.as_bytes())) {
+                signed.extend_from_slice(line);
+            }
+        }
+        for (name, value) in &fields {
+            h1::encode::field(name, value.as_bytes(), &mut signed);
+        }
+        signed.extend_from_slice(b"\r\n");
+        *head = signed;
+    }
+
+    /// Whether anything could come after this attempt, going by numbers alone.
+    fn may_go_on(&self, policy: &Policy) -> bool {
+        self.made < policy.attempts || self.fallbacks < self.first.fallback.len()
+    }
+}
+
+/// What comes of an attempt: the answer that the client gets, or nothing where another attempt is to be made.
+pub(super) async fn judge<'a>(
+    exchange: &mut Exchange,
+    relay: &mut Relay<'_>,
+    head: &mut RequestHead,
+    worker: &Worker,
+    snapshot: &'a Snapshot,
+    leg: &mut Leg<'a>,
+    mut answered: Answered,
+) -> Result<Option<(Wire, ResponseHead)>, Failure> {
+    let Some(mut course) = exchange.course.take() else { return answered.map(Some) };
+    let unset = Policy::default();
+    let policy = leg.route.retry.as_ref().unwrap_or(&unset);
+    let found = found(relay, policy, &course, leg, &mut answered).await;
+    let mut next = Next::Tell;
+    if let Ok(Some((outcome, _))) = &found {
+        let asked = match &answered {
+            Ok((_, answer)) => h1::retry_after(&answer.fields, Timestamp::now()),
+            Err(_) => None,
+        };
+        let situation = Situation {
+            made: course.made,
+            is_repeatable: relay.can_begin_again(),
+            asked,
+            time_left: relay.time_left(),
+            is_fresh: leg.is_next_fresh(*outcome),
+        };
+        next = policy.next(*outcome, situation, chance());
+    }
+    let failed = match found {
+        Ok(found) => found.map(|(_, failed)| failed),
+        Err(broken) => {
+            exchange.course = Some(course);
+            return Err(broken);
+        }
+    };
+    let number = course.attempts;
+    let gone_on = match next {
+        Next::Tell => None,
+        Next::Again(wait) => Some((wait, None)),
+        Next::Fallback => fallback(exchange, &mut course, head, snapshot, leg).map(|next| (Duration::ZERO, Some(next))),
+    };
+    exchange.course = Some(course);
+    let (Some((wait, next)), Some(why)) = (gone_on, failed) else {
+        relay.settle();
+        head.forget_lines();
+        return answered.map(Some);
+    };
+    let wait = if worker.drain().phase() > Phase::Serving { Duration::ZERO } else { wait };
+    let detail = answered.as_ref().err().and_then(Failure::log_detail);
+    let fallback = next.as_ref().map(|(route, _)| &*route.key);
+    exchange.record.attempt_failed(&Attempt { number, why, detail, wait, fallback });
+    between(relay, worker, &leg.forward.key, answered, wait).await?;
+    if let Some((route, forward)) = next {
+        let peer = exchange.course.as_ref().and_then(|course| course.peer);
+        leg.keys = peer.and_then(|peer| keys::of(route, &forward, exchange, peer, head));
+        (leg.route, leg.forward) = (route, forward);
+    }
+    Ok(None)
+}
+
+/// What came of the attempt that could lead to another one, and why it failed.
+async fn found(
+    relay: &mut Relay<'_>,
+    policy: &Policy,
+    course: &Course,
+    leg: &Leg<'_>,
+    answered: &mut Answered,
+) -> Result<Option<(Outcome, Failed)>, Failure> {
+    let broken = match answered {
+        Err(Failure::ClientGone) => return Err(Failure::ClientGone),
+        Err(Failure::Answer(error)) => {
+            let kind = error.kind();
+            return Ok(outcome(kind, relay.is_untouched()).map(|outcome| (outcome, Failed::Kind(kind))));
+        }
+        Ok((_, answer)) if answer.status >= 400 => {
+            return Ok(Some((Outcome::Status(answer.status), Failed::Status(answer.status))));
+        }
+        Ok((upstream, answer)) => {
+            let is_looked_at = policy.detects_stream_errors
+                && course.may_go_on(policy)
+                && relay.can_begin_again()
+                && relay.is_request_sent()
+                && peek::is_plain_stream(answer);
+            if !is_looked_at {
+                return Ok(None);
+            }
+            let limit = leg.route.timeouts.first_byte.unwrap_or(Duration::MAX);
+            // What does not come in time may come later: the client gets the head, and waits for itself.
+            match relay.pause(timeout(limit, peek::first_event(upstream, answer))).await? {
+                Err(_) | Ok(Ok(None)) => return Ok(None),
+                Ok(Ok(Some(status))) => return Ok(Some((Outcome::Status(status), Failed::Stream(status)))),
+                Ok(Err(error)) => Failure::from(Break::UpstreamClosed(error)),
+            }
+        }
+    };
+    *answered = Err(broken);
+    Ok(Some((Outcome::Reset, Failed::Kind(Kind::UpstreamReset))))
+}
+
+/// What an attempt without an answer counts as. `None`: whatever is done, it would not help.
+fn outcome(kind: Kind, is_untouched: bool) -> Option<Outcome> {
+    Some(match kind {
+        Kind::UpstreamDns
+        | Kind::UpstreamConnect
+        | Kind::UpstreamTls
+        | Kind::UpstreamProxyDns
+        | Kind::UpstreamProxyConnect
+        | Kind::UpstreamProxyTls
+        | Kind::UpstreamProxyAuth
+        | Kind::UpstreamProxyRefused(_)
+        | Kind::UpstreamProxyBadAnswer
+        | Kind::UpstreamProxyReset
+        | Kind::UpstreamTimeout(Limit::Connect) => Outcome::Connect,
+        Kind::UpstreamReset | Kind::UpstreamBadAnswer if is_untouched => Outcome::Connect,
+        Kind::UpstreamReset | Kind::UpstreamBadAnswer => Outcome::Reset,
+        Kind::UpstreamTimeout(Limit::FirstByte | Limit::Idle) => Outcome::Timeout,
+        _ => return None,
+    })
+}
+
+/// The next fallback that can take the request. The place on the route before is given up for one on it.
+fn fallback<'a>(
+    exchange: &Exchange,
+    course: &mut Course,
+    head: &RequestHead,
+    snapshot: &'a Snapshot,
+    leg: &mut Leg<'a>,
+) -> Option<(&'a Arc<Route>, Forwarding)> {
+    let first_key = course.first_key.clone()?;
+    while let Some(&place) = course.first.fallback.get(course.fallbacks) {
+        course.fallbacks += 1;
+        let route = &snapshot.routes[place];
+        let Ok(forward) = choose::fallback(snapshot, route, head, exchange.credentials.as_deref(), &first_key) else {
+            continue;
+        };
+        if route.admit.take_over(&mut leg.admission, Instant::now()).is_ok() {
+            course.made = 0;
+            course.present = Arc::clone(&route.key);
+            return Some((route, forward));
+        }
+    }
+    None
+}
+
+/// Lets an answer go that nobody gets, and waits. The end of the program, which is not waited for, ends the wait.
+async fn between(
+    relay: &mut Relay<'_>,
+    worker: &Worker,
+    key: &Arc<Key>,
+    answered: Answered,
+    wait: Duration,
+) -> Result<(), Failure> {
+    let until = Instant::now() + wait;
+    let mut kept = None;
+    if let Ok((upstream, answer)) = answered
+        && answer.keep_alive
+        && relay.is_request_sent()
+        && !upstream.is_http2()
+    {
+        let limit = upstream::keep_alive_limit(&answer.fields);
+        let mut unwanted = Unwanted { upstream, body: answer.body(Trailers::Drop), left: MAX_UNWANTED };
+        kept = match unwanted.skip() {
+            Skipped::All => Some((unwanted.upstream, limit)),
+            Skipped::Part if !wait.is_zero() => {
+                let whole = relay.pause(timeout(wait.min(UNWANTED_WAIT), unwanted.read())).await?.unwrap_or_default();
+                whole.then_some((unwanted.upstream, limit))
+            }
+            Skipped::Part | Skipped::Broken => None,
+        };
+    }
+    if let Some((upstream, limit)) = kept.filter(|(upstream, _)| upstream.input.is_empty()) {
+        worker.upstreams().keep(key, upstream, Instant::now(), limit);
+    }
+    let left = until.saturating_duration_since(Instant::now());
+    if !left.is_zero() {
+        let ending = async {
+            tokio::select! {
+                () = sleep(left) => {}
+                () = worker.drain().begun() => {}
+            }
+        };
+        relay.pause(ending).await?;
+    }
+    Ok(())
+}
+
+/// The body of an answer that nobody gets.
+struct Unwanted {
+    upstream: Wire,
+    body: Body,
+    left: usize,
+}
+
+enum Skipped {
+    All,
+    Part,
+    Broken,
+}
+
+impl Unwanted {
+    /// Throws away what has arrived.
+    fn skip(&mut self) -> Skipped {
+        loop {
+            match self.body.step(self.upstream.input.filled()) {
+                Ok(Step::Pass(length) | Step::Skip(length)) if length <= self.left => {
+                    self.left -= length;
+                    self.upstream.input.consume(length);
+                }
+                Ok(Step::Starved) => return Skipped::Part,
+                Ok(Step::Done) => return Skipped::All,
+                Ok(Step::Pass(_) | Step::Skip(_)) | Err(_) => return Skipped::Broken,
+            }
+        }
+    }
+
+    /// Waits for all of it. Gives whether it came.
+    async fn read(&mut self) -> bool {
+        while matches!(self.upstream.fill().await, Ok(1..)) {
+            match self.skip() {
+                Skipped::All => return true,
+                Skipped::Part => {}
+                Skipped::Broken => return false,
+            }
+        }
+        false
+    }
+}
+
+/// A number between 0 and 1. It only has to differ from that of others.
+fn chance() -> f64 {
+    let random = RandomState::new().hash_one(());
+    #[expect(clippy::cast_precision_loss, reason = "a few bits are chance enough")]
+    let part = (random >> 11) as f64 / (1_u64 << 53) as f64;
+    part
+}
+
+/// The key of a route as it can stand in a header field.
+fn spoken(key: &str) -> String {
+    let is_plain = key.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_plain {
+        key.to_owned()
+    } else {
+        percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC).to_string()
+    }
+}
+
+impl Failure {
+    /// What only the log reads of it.
+    fn log_detail(&self) -> Option<&str> {
+        match self {
+            Self::Answer(error) => Error::log_detail(error),
+            Self::ClientGone => None,
+        }
+    }
+}
