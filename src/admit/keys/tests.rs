@@ -1,5 +1,7 @@
 //! Keys, and every place in which they may stand.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::admit::Pattern;
 use crate::h1::{Limits, RequestReader};
@@ -178,4 +180,30 @@ fn a_key_has_one_owner() {
     assert_eq!(keys.clients().len(), 4);
     let named = |name| keys.named(name, at(0)).and_then(|found| found.client().map(|client| client.name.to_string()));
     assert_eq!((named("bob").as_deref(), named("off"), named("other")), (Some("bob"), None, None));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever a query is made of: keys go, and all else stays in its place, byte for byte.
+    #[test]
+    fn no_query_keeps_a_key_or_loses_anything_else(parts in prop::collection::vec(
+        prop_oneof![
+            Just(format!("key={ALICE}")),
+            Just(format!("%6bey={}", OLD.replace('o', "%6F"))),
+            Just(format!("key={OFF}")),
+            Just("key=their-own-0123456789".to_owned()),
+            "[a-z=%+;?]{0,8}",
+        ],
+        0..8,
+    )) {
+        let query = parts.join("&");
+        let found = find("", Some(&query));
+        let is_ours = |part: &&String| part.starts_with("%6bey=") || part.contains(ALICE) || part.contains(OFF);
+        prop_assert_eq!(found.owner().is_some(), parts.iter().any(|part| is_ours(&part)));
+        let rest: Vec<&str> = parts.iter().filter(|part| !is_ours(part)).map(String::as_str).collect();
+        let rest = rest.join("&");
+        let expected = if rest.is_empty() && found.owner().is_some() { None } else { Some(rest.as_bytes()) };
+        prop_assert_eq!(found.query(Some(query.as_bytes())), expected);
+    }
 }

@@ -142,6 +142,39 @@ fn a_key_that_is_good_for_nothing_is_taken_out_as_well() {
     assert_eq!((seen.field("x-aqueduct-key"), seen.field("x-api-key")), (None, Some("nobodys")));
 }
 
+#[test]
+fn whoever_comes_first_a_key_for_the_proxy_counts_as_not_sent() {
+    let upstream = Upstream::ok();
+    for force in [true, false] {
+        let mut config = config(&upstream);
+        config["force_header_overwrite"] = json!(force);
+        // What is dropped on its way out is looked at before that.
+        config["headers_to_drop"] = json!(["api-key", "X-Aqueduct-Key"]);
+        let proxy = Proxy::start(&config);
+        for field in
+            [format!("Authorization: Bearer {ALICE}"), format!("api-key: {ALICE}"), format!("x-aqueduct-key: {ALICE}")]
+        {
+            // That a connection may strip it changes nothing either.
+            for more in ["", "Connection: authorization, api-key, x-aqueduct-key\r\n"] {
+                assert_eq!(answer(&proxy, "/a/x", &format!("{field}\r\n{more}")).status(), 200, "{field}");
+                let seen = upstream.request();
+                no_key_in(&seen);
+                assert_eq!(seen.fields("authorization"), ["Bearer provider-key"], "{field}");
+            }
+        }
+        let fields = format!("x-aqueduct-key: {ALICE}\r\nAuthorization: Bearer their-own-token\r\n");
+        assert_eq!(answer(&proxy, "/a/x", &fields).status(), 200);
+        let expected = if force { "Bearer provider-key" } else { "Bearer their-own-token" };
+        assert_eq!(upstream.request().fields("authorization"), [expected]);
+    }
+    // Another of our kind may stand behind, with keys of its own.
+    let mut config = config(&upstream);
+    config["routes"]["a"]["custom_headers"] = json!({"x-aqueduct-key": "for-the-next-one"});
+    let proxy = Proxy::start(&config);
+    assert_eq!(answer(&proxy, "/a/x", &format!("x-aqueduct-key: {ALICE}\r\n")).status(), 200);
+    assert_eq!(upstream.request().fields("x-aqueduct-key"), ["for-the-next-one"]);
+}
+
 /// An upstream that takes every upgrade, and chooses this subprotocol.
 fn choosing(protocol: Option<&'static str>) -> Upstream {
     Upstream::playing(move |script| {

@@ -32,6 +32,11 @@ fn good(directory: &Path) -> Value {
     json!({
         "server": {"host": "127.0.0.1", "port": 7, "tls": pair.write(directory)},
         "headers_to_drop": ["cookie"],
+        "client_keys": {
+            "a": {"key": secret("client-key")},
+            "b": {"key": "${AQ_KEY}-of-b", "routes": ["a*"], "expires": "2099-01-01"},
+            "c": {"key": format!("${{AQ_UNSET:-{}}}", secret("default-of-c")), "enabled": false},
+        },
         "no_proxy": ["in.example"],
         "routes": {
             "a": {
@@ -70,7 +75,21 @@ fn no_command_shows_a_secret() {
         assert!(run(&["init", &format!("{lang}.json")]) && run(&["--help"]) && run(&["completions", "bash"]));
         for target in asked {
             let target = format!("{}?{query}", target.replace("{}", &secret("login")));
-            run(&["explain", "GET", &target, "-H", &bearer, "-H", &cookie, "-H", "X-Variable: theirs"]);
+            run(&[
+                "explain",
+                "GET",
+                &target,
+                "-H",
+                &bearer,
+                "-H",
+                &cookie,
+                "-H",
+                "X-Variable: theirs",
+                "--client",
+                "a",
+            ]);
+            run(&["explain", "GET", &target, "-H", &format!("x-aqueduct-key: {}", secret("client-key"))]);
+            run(&["explain", "GET", &target, "-H", &bearer]);
             run(&["explain", "POST", &target, "-H", &broken]);
             run(&["--base-path", "/a", "explain", "GET", &target]);
         }
@@ -156,6 +175,35 @@ fn broken() -> Vec<String> {
     for field in ["port", "log_format", "language", "reload_interval", "shutdown_timeout", "workers", "proxy_protocol"]
     {
         all.push(server(field, json!(it)));
+    }
+    for client in [
+        json!(it),
+        json!([it]),
+        json!({"key": it}),
+        json!({"key": format!("{it} and more of it")}),
+        json!({"key": format!("{it}\r\nand-more-of-it")}),
+        json!({"key": format!("sha256:{it}")}),
+        json!({"key": [it]}),
+        json!({"key": format!("${{{it}")}),
+        json!({"key": format!("{it}-long-enough"), "expires": it}),
+        json!({"key": format!("{it}-long-enough"), "expires": [it]}),
+        json!({"key": format!("{it}-long-enough"), "routes": it}),
+        json!({"key": format!("{it}-long-enough"), "enabled": it}),
+        json!({"password": it}),
+    ] {
+        all.push(json!({"client_keys": {"a": client, "b": {"key": format!("{it}-of-b")}}}).to_string());
+    }
+    all.push(
+        json!({"client_keys": {"a": {"key": format!("{it}-of-b")}, "b": {"key": format!("{it}-of-b")}}}).to_string(),
+    );
+    for (field, value) in [
+        ("origins", json!([format!("https://u:{it}@h")])),
+        ("origins", json!(it)),
+        ("headers", json!([format!("x-api-key: {it}")])),
+        ("expose", json!([format!("x-api-key={it}")])),
+        ("max_age", json!(it)),
+    ] {
+        all.extend([json!({"cors": {field: value}}).to_string(), route("cors", json!({field: value}))]);
     }
     for field in ["max_head_size", "head_timeout", "max_connections"] {
         all.push(server("limits", json!({field: it})));

@@ -194,7 +194,13 @@ fn hear(mut client: Client, said: &mut Said, what: &str) {
 
 fn every_outcome(format: &str, lang: &str) {
     let scene = Scene::new();
-    let stage = Stage::start(&scene.config(format, lang));
+    let config = scene.config(format, lang);
+    outcomes(&scene, &config, &[]);
+}
+
+/// Every outcome of this configuration; of these secrets not even the upstream hears.
+fn outcomes(scene: &Scene, config: &Value, ours: &[&str]) {
+    let stage = Stage::start(config);
     let (proxy, mut said) = (&stage.proxy, Said::default());
     for (name, expected) in &scene.expected {
         let target = format!("/{name}/x?{}", query());
@@ -203,6 +209,9 @@ fn every_outcome(format: &str, lang: &str) {
         assert!(code.starts_with(expected), "{name}: {code} and not {expected}: {}", answer.head);
         // Otherwise nothing secret was on its way at all.
         assert!(*name != "echo" || leak(&answer.text()).is_some());
+        for name in ours {
+            assert!(!answer.text().contains(&secret(name)), "{}", answer.text());
+        }
     }
     let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
     proxy.client().ask(ask(&format!("/echo/x?{}", query()), upgrade));
@@ -224,7 +233,7 @@ fn every_outcome(format: &str, lang: &str) {
         client.send(ask(&format!("/{name}?{}", query()), "")).finish();
         client.reset();
     }
-    reloads(&stage, &scene.config(format, lang));
+    reloads(&stage, config);
     stage.end(said);
 }
 
@@ -318,6 +327,30 @@ fn no_outcome_shows_a_secret_to_people_in_chinese() {
 #[test]
 fn no_outcome_shows_a_secret_to_programs() {
     every_outcome("json", "en");
+}
+
+#[test]
+fn no_outcome_shows_a_key_of_a_client() {
+    let scene = Scene::new();
+    for (format, lang) in [("pretty", "zh"), ("json", "en")] {
+        let mut config = scene.config(format, lang);
+        config["client_keys"] = json!({
+            "one": {"key": secret("x-goog-api-key")},
+            "other": {"key": secret("subprotocol"), "expires": "2001-01-01"},
+        });
+        config["cors"] = json!({"origins": ["*"]});
+        outcomes(&scene, &config, &["x-goog-api-key", "subprotocol"]);
+        // Whoever has none of them is told so, and nothing more.
+        config["client_keys"] = json!({"one": {"key": secret("of-somebody-else")}});
+        let stage = Stage::start(&config);
+        let mut said = Said::default();
+        for target in ["/echo", "/none", "/no-target"] {
+            let target = format!("{target}/x?{}", query());
+            let answer = stage.proxy.client().ask(ask(&target, ""));
+            assert_eq!(note(&mut said, &target, &answer), "unauthorized");
+        }
+        stage.end(said);
+    }
 }
 
 #[test]
