@@ -8,7 +8,7 @@
 //! ```text
 //! cli ──> app ──> proxy ─┬─> accept    where clients come in, and how their requests are read
 //!          │             ├─> route     which route a request takes, and where that leads
-//!          │             ├─> admit     who may begin, where there is a limit
+//!          │             ├─> admit     whose key is good, and who may begin where there is a limit
 //!          │             ├─> pick      which key it takes, where there are several
 //!          │             ├─> headers   which header fields go on
 //!          │             ├─> upstream  connections to upstreams
