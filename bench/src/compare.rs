@@ -12,7 +12,7 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 
 use crate::load::Kind;
-use crate::peers::{Peer, Running, wait_for, wait_for_answer};
+use crate::peers::{Peer, Running, Setup, wait_for, wait_for_answer};
 use crate::proc::{cpu_nanoseconds, memory_kib, peak_kib, resident_kib};
 use crate::report::{Count, Figures, median, parse_count, parse_line};
 
@@ -66,9 +66,10 @@ pub(crate) fn run(compare: &Compare) -> Result<(), Box<dyn Error>> {
         }
         let mut rows = vec![Row::default(); compare.peers.len()];
         for _ in 0..compare.rounds {
-            for (peer, row) in compare.peers.iter().zip(&mut rows) {
+            for (peer, row) in compare.peers.iter().zip(&mut rows).filter(|(peer, _)| peer.can(kind)) {
                 let begin = Instant::now();
-                let running = peer.start(&compare.product, &directory, &compare.proxy_core)?;
+                let setup = Setup { logs: kind == Kind::PostLog, ..Setup::default() };
+                let running = peer.start(&compare.product, &directory, &compare.proxy_core, setup)?;
                 if kind == Kind::Start {
                     wait_for_answer(peer.address(kind), peer.prefix(kind))?;
                     let figures = Figures { units: 1, ..Figures::default() };
@@ -96,45 +97,73 @@ fn measure(
         return measure_idle(compare, peer, running, row);
     }
     let resident = running.map_or(0, |running| resident_kib(running.pid()));
-    // Connections are made and caches are warm before anything counts.
-    load(compare, kind, peer, 0.5)?.wait_with_output()?;
-    let cpu = || running.map_or(Ok(0), |running| cpu_nanoseconds(running.pid()));
-    let before = cpu()?;
-    let output = load(compare, kind, peer, compare.seconds)?.wait_with_output()?;
-    let spent = cpu()? - before;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let figures = text.lines().last().and_then(parse_line).ok_or("the load printed no figures")?;
+    let (figures, cost) = cpu_per_unit(&compare.load_core, Work::usual(kind, compare.seconds), peer, running)?;
     let peak = running.map_or(0, |running| peak_kib(running.pid()));
     let growth = peak.saturating_sub(resident) as f64 / 1024.0;
-    row.add(&figures, spent as f64 / 1000.0 / figures.units.max(1) as f64, growth);
+    row.add(&figures, cost, growth);
     Ok(())
 }
 
-fn measure_idle(compare: &Compare, peer: Peer, running: Option<&Running>, row: &mut Row) -> Result<(), Box<dyn Error>> {
-    const STREAMS: usize = 1000;
+/// What a load measures, and the processor time that the proxy needs for a unit of it, in microseconds.
+pub(crate) fn cpu_per_unit(
+    cores: &str,
+    work: Work,
+    peer: Peer,
+    running: Option<&Running>,
+) -> Result<(Figures, f64), Box<dyn Error>> {
+    // Connections are made and caches are warm before anything counts.
+    start_load(cores, Work { seconds: 0.5, ..work }, peer)?.wait_with_output()?;
+    let cpu = || running.map_or(Ok(0), |running| cpu_nanoseconds(running.pid()));
+    let before = cpu()?;
+    let output = start_load(cores, work, peer)?.wait_with_output()?;
+    let spent = cpu()? - before;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let figures = text.lines().last().and_then(parse_line).ok_or("the load printed no figures")?;
+    let cost = spent as f64 / 1000.0 / figures.units.max(1) as f64;
+    Ok((figures, cost))
+}
 
+fn measure_idle(compare: &Compare, peer: Peer, running: Option<&Running>, row: &mut Row) -> Result<(), Box<dyn Error>> {
+    let work = Work::usual(Kind::Idle, 3.0);
+    let kib = memory_of_streams(&compare.load_core, work, peer, running)?;
+    let streams = work.connections as f64;
+    row.add(&Figures { units: work.connections as u64, ..Figures::default() }, kib / streams, kib / 1024.0);
+    Ok(())
+}
+
+/// The memory that a proxy needs for this many silent streams, in KiB.
+pub(crate) fn memory_of_streams(
+    cores: &str,
+    work: Work,
+    peer: Peer,
+    running: Option<&Running>,
+) -> Result<f64, Box<dyn Error>> {
     let memory = || running.map_or(0, |running| memory_kib(running.pid()));
     // A few streams come and go first, so that what every proxy needs once is there already.
-    load(compare, Kind::Sse, peer, 0.5)?.wait_with_output()?;
+    start_load(cores, Work::usual(Kind::Sse, 0.5), peer)?.wait_with_output()?;
     let before = memory();
-    let mut child = load(compare, Kind::Idle, peer, 3.0)?;
+    let mut after = before;
+    while_open(cores, work, peer, || after = memory())?;
+    Ok(after as f64 - before as f64)
+}
+
+/// Looks at something while silent streams are open.
+pub(crate) fn while_open(cores: &str, work: Work, peer: Peer, look: impl FnOnce()) -> Result<(), Box<dyn Error>> {
+    let mut child = start_load(cores, work, peer)?;
     let mut lines = BufReader::new(child.stdout.take().ok_or("no output")?).lines();
     if lines.next().transpose()?.as_deref() != Some("open") {
         return Err("the streams did not open".into());
     }
-    let after = memory();
+    look();
     child.wait()?;
-    let cost = (after as f64 - before as f64) / STREAMS as f64;
-    let growth = after.saturating_sub(before) as f64 / 1024.0;
-    row.add(&Figures { units: STREAMS as u64, ..Figures::default() }, cost, growth);
     Ok(())
 }
 
 /// Lets each peer be counted once: what is counted are thousands of cases, and no machine's speed.
 fn count(compare: &Compare, kind: Kind, directory: &Path) -> Result<(), Box<dyn Error>> {
     let mut table: Vec<(Peer, Vec<Count>)> = Vec::new();
-    for &peer in &compare.peers {
-        let _running = peer.start(&compare.product, directory, &compare.proxy_core)?;
+    for &peer in compare.peers.iter().filter(|peer| peer.can(kind)) {
+        let _running = peer.start(&compare.product, directory, &compare.proxy_core, Setup::default())?;
         let output = load(compare, kind, peer, compare.seconds)?.wait_with_output()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         table.push((peer, text.lines().filter_map(parse_count).collect()));
@@ -144,23 +173,42 @@ fn count(compare: &Compare, kind: Kind, directory: &Path) -> Result<(), Box<dyn 
 }
 
 fn load(compare: &Compare, kind: Kind, peer: Peer, seconds: f64) -> std::io::Result<Child> {
-    start_load(&compare.load_core, kind, peer, seconds)
+    start_load(&compare.load_core, Work::usual(kind, seconds), peer)
+}
+
+/// How much of a load there is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Work {
+    pub(crate) kind: Kind,
+    pub(crate) connections: usize,
+    pub(crate) seconds: f64,
+    /// Between two events of a stream, in milliseconds.
+    pub(crate) gap: u64,
+}
+
+impl Work {
+    /// As much as is usual for this kind.
+    pub(crate) fn usual(kind: Kind, seconds: f64) -> Self {
+        let connections = match kind {
+            Kind::Post | Kind::PostLog | Kind::PostTls | Kind::PostH2 | Kind::Rate => 32,
+            Kind::StreamsH2 => 64,
+            Kind::Sse => 200,
+            Kind::Idle => 1000,
+            Kind::Down | Kind::Up | Kind::Start | Kind::Handshakes | Kind::Reuse => 1,
+        };
+        Self { kind, connections, seconds, gap: 20 }
+    }
 }
 
 /// Starts a load on a peer that runs.
-pub(crate) fn start_load(core: &str, kind: Kind, peer: Peer, seconds: f64) -> std::io::Result<Child> {
-    let connections = match kind {
-        Kind::Post | Kind::PostTls | Kind::PostH2 | Kind::Rate => 32,
-        Kind::StreamsH2 => 64,
-        Kind::Sse => 200,
-        Kind::Idle => 1000,
-        Kind::Down | Kind::Up | Kind::Start | Kind::Handshakes | Kind::Reuse => 1,
-    };
+pub(crate) fn start_load(cores: &str, work: Work, peer: Peer) -> std::io::Result<Child> {
+    let Work { kind, connections, seconds, gap } = work;
     let name = kind.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
-    ourselves(core)
+    ourselves(cores)
         .args(["load", &name, "--to", &peer.address(kind).to_string(), &format!("--prefix={}", peer.prefix(kind))])
         .args(["--connections", &connections.to_string(), "--seconds", &seconds.to_string()])
         .args(["--bytes", &(if seconds < 1.0 { 64_u64 << 20 } else { 2 << 30 }).to_string()])
+        .args(["--gap-ms", &gap.to_string()])
         .stdout(Stdio::piped())
         .spawn()
 }
@@ -204,6 +252,7 @@ impl Row {
 fn print(compare: &Compare, kind: Kind, rows: &[Row]) {
     let (what, unit) = match kind {
         Kind::Post => ("small POST, 32 connections", "CPU µs/request"),
+        Kind::PostLog => ("small POST with a request log in a file, 32 connections", "CPU µs/request"),
         Kind::PostTls => ("small POST to an upstream over TLS, 32 connections", "CPU µs/request"),
         Kind::PostH2 => ("small POST to an upstream over HTTP/2, 32 connections", "CPU µs/request"),
         Kind::StreamsH2 => ("small POST, 64 streams of one HTTP/2 connection", "CPU µs/request"),
@@ -219,11 +268,11 @@ fn print(compare: &Compare, kind: Kind, rows: &[Row]) {
     println!("| peer | {unit} | × | p50 µs | × | p99 µs | × | units/s | memory MiB | units | errors |");
     println!("|---|---|---|---|---|---|---|---|---|---|---|");
     // Only what goes on for a given time, as fast as it can, has a rate.
-    let goes_on = matches!(kind, Kind::Post | Kind::PostTls | Kind::PostH2 | Kind::StreamsH2);
+    let goes_on = matches!(kind, Kind::Post | Kind::PostLog | Kind::PostTls | Kind::PostH2 | Kind::StreamsH2);
     let time = if goes_on { compare.seconds * compare.rounds as f64 } else { f64::NAN };
     let per_second = |row: &Row| row.units as f64 / time;
     let base = rows.first().cloned().unwrap_or_default();
-    for (peer, row) in compare.peers.iter().zip(rows) {
+    for (peer, row) in compare.peers.iter().zip(rows).filter(|(peer, _)| peer.can(kind)) {
         // What a kind does not measure is left empty.
         let figure = |value: f64, places: usize| match value {
             value if value.is_finite() && value > 0.0 => format!("{value:.places$}"),

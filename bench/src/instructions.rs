@@ -12,9 +12,9 @@ use std::process::Command;
 
 use clap::{Args, ValueEnum};
 
-use crate::compare::{Upstream, start_load};
+use crate::compare::{Upstream, Work, start_load};
 use crate::load::Kind;
-use crate::peers::Peer;
+use crate::peers::{Peer, Setup};
 use crate::report::parse_line;
 
 /// By how much a figure may grow before it is held to be worse, in per cent.
@@ -74,8 +74,8 @@ fn measure(
     let out = directory.join("callgrind.out");
     let mut valgrind = Command::new("valgrind");
     valgrind.arg("--tool=callgrind").arg(format!("--callgrind-out-file={}", out.display()));
-    let running = Peer::Aqueduct.start_under(valgrind, &instructions.product, directory)?;
-    let output = start_load("0,1", kind, Peer::Aqueduct, seconds)?.wait_with_output()?;
+    let running = Peer::Aqueduct.start_under(valgrind, &instructions.product, directory, Setup::default())?;
+    let output = start_load("0,1", Work::usual(kind, seconds), Peer::Aqueduct)?.wait_with_output()?;
     drop(running);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let figures = text.lines().last().and_then(parse_line).ok_or("the load printed no figures")?;

@@ -58,6 +58,8 @@ pub(crate) struct Load {
 pub(crate) enum Kind {
     /// Small POSTs, as many as go, each connection one after the other. Unit: a request.
     Post,
+    /// The same with a log of requests, written to a file.
+    PostLog,
     /// The same to an upstream that speaks TLS.
     PostTls,
     /// The same to an upstream that speaks HTTP/2 over TLS.
@@ -91,7 +93,7 @@ impl Kind {
 
 pub(crate) async fn run(load: &Load) -> Result<Figures, Box<dyn std::error::Error>> {
     Ok(match load.kind {
-        Kind::Post | Kind::PostTls | Kind::PostH2 => post(load).await?,
+        Kind::Post | Kind::PostLog | Kind::PostTls | Kind::PostH2 => post(load).await?,
         Kind::StreamsH2 => streams_h2(load).await?,
         Kind::Rate => rate(load).await?,
         Kind::Sse => sse(load).await?,

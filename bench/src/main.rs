@@ -1,10 +1,12 @@
 //! Measures proxies side by side. `compare` is the driver; the other commands are the processes that it starts.
 
 mod compare;
+mod growth;
 mod http2;
 mod instructions;
 mod load;
 mod peers;
+mod plot;
 mod proc;
 mod report;
 mod reuse;
@@ -39,6 +41,8 @@ enum Command {
     Load(load::Load),
     /// Measures the product and its peers in turn and prints a table.
     Compare(compare::Compare),
+    /// Measures how the cost grows with connections, streams, routes and workers, and draws it.
+    Growth(growth::Growth),
     /// Counts the instructions that a unit of work takes, under valgrind.
     Instructions(instructions::Instructions),
 }
@@ -56,6 +60,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Ok(())
         }
         Command::Compare(compare) => compare::run(&compare),
+        Command::Growth(growth) => growth::run(&growth),
         Command::Instructions(instructions) => instructions::run(&instructions),
     }
 }

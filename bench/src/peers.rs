@@ -16,7 +16,25 @@ pub(crate) enum Peer {
     Direct,
     Nginx,
     Haproxy,
+    /// HAProxy as a relay of TCP that knows nothing of HTTP: what passing the bytes on costs by itself.
+    Relay,
     Aqueduct,
+}
+
+/// How a proxy is set up, where that is not the same in every measurement.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setup {
+    /// Whether each request is logged to a file.
+    pub(crate) logs: bool,
+    /// How many routes there are. Those that are asked for come last.
+    pub(crate) routes: usize,
+    pub(crate) workers: usize,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { logs: false, routes: 1, workers: 1 }
+    }
 }
 
 /// A proxy that runs. It ends when this goes.
@@ -30,15 +48,34 @@ impl Peer {
             Self::Direct => "direct",
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
+            Self::Relay => "haproxy, mode tcp",
             Self::Aqueduct => "aqueduct",
         }
     }
 
-    /// Starts the proxy on one core, in front of the fake upstream.
-    pub(crate) fn start(self, product: &Path, directory: &Path, core: &str) -> io::Result<Option<Running>> {
-        let mut on_core = Command::new("taskset");
-        on_core.args(["-c", core]);
-        self.start_under(on_core, product, directory)
+    /// Whether it can do this at all.
+    pub(crate) fn can(self, kind: Kind) -> bool {
+        match self {
+            Self::Nginx | Self::Aqueduct => true,
+            // It logs to a program of its own.
+            Self::Haproxy => kind != Kind::PostLog,
+            Self::Direct | Self::Relay => {
+                matches!(kind, Kind::Post | Kind::Rate | Kind::Sse | Kind::Idle | Kind::Down | Kind::Up)
+            }
+        }
+    }
+
+    /// Starts the proxy on these cores, in front of the fake upstream.
+    pub(crate) fn start(
+        self,
+        product: &Path,
+        directory: &Path,
+        cores: &str,
+        setup: Setup,
+    ) -> io::Result<Option<Running>> {
+        let mut on_cores = Command::new("taskset");
+        on_cores.args(["-c", cores]);
+        self.start_under(on_cores, product, directory, setup)
     }
 
     /// Starts the proxy under a command that takes another one as its arguments.
@@ -47,28 +84,42 @@ impl Peer {
         mut command: Command,
         product: &Path,
         directory: &Path,
+        setup: Setup,
     ) -> io::Result<Option<Running>> {
         let file = |name: &str, text: &str| -> io::Result<String> {
             let path = directory.join(name);
             fs::write(&path, text)?;
             Ok(path.display().to_string())
         };
+        let mut output = Stdio::null();
         match self {
             Self::Direct => return Ok(None),
             Self::Nginx => {
-                let config = file("nginx.conf", include_str!("../peers/nginx.conf"))?;
+                let mut text = include_str!("../peers/nginx.conf").to_owned();
+                text = text.replace("worker_processes 1;", &format!("worker_processes {};", setup.workers));
+                if setup.logs {
+                    text = text.replace("access_log off;", "access_log access.log;");
+                }
+                let config = file("nginx.conf", &text)?;
                 command.args(["nginx", "-p", &directory.display().to_string(), "-c", &config]);
             }
             Self::Haproxy => {
                 let config = file("haproxy.cfg", include_str!("../peers/haproxy.cfg"))?;
                 command.args(["haproxy", "-db", "-f", &config]);
             }
+            Self::Relay => {
+                let config = file("relay.cfg", include_str!("../peers/relay.cfg"))?;
+                command.args(["haproxy", "-db", "-f", &config]);
+            }
             Self::Aqueduct => {
-                let config = file("config.json", include_str!("../peers/aqueduct.json"))?;
+                let config = file("config.json", &aqueduct(setup))?;
                 command.arg(product).args(["run", "-c", &config]);
+                if setup.logs {
+                    output = fs::File::create(directory.join("requests.log"))?.into();
+                }
             }
         }
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let child = command.stdin(Stdio::null()).stdout(output).stderr(Stdio::null()).spawn()?;
         let running = Running { child };
         wait_for(self.address(Kind::Post))?;
         Ok(Some(running))
@@ -77,6 +128,7 @@ impl Peer {
     pub(crate) fn address(self, kind: Kind) -> SocketAddr {
         let port = match self {
             Self::Direct => 9801,
+            Self::Relay => 9820,
             // A port of nginx's speaks one version of HTTP.
             Self::Nginx if kind == Kind::StreamsH2 => 9810,
             _ => 9800,
@@ -87,13 +139,25 @@ impl Peer {
     /// What stands before the path: the key of the route.
     pub(crate) fn prefix(self, kind: Kind) -> &'static str {
         match kind {
-            _ if self == Self::Direct => "",
+            _ if matches!(self, Self::Direct | Self::Relay) => "",
             Kind::PostTls | Kind::Handshakes => "/tls",
             Kind::PostH2 => "/h2",
             Kind::Reuse => "/reuse",
             _ => "/up",
         }
     }
+}
+
+/// The product's configuration.
+fn aqueduct(setup: Setup) -> String {
+    let mut text =
+        include_str!("../peers/aqueduct.json").replace("\"workers\": 1", &format!("\"workers\": {}", setup.workers));
+    if setup.logs {
+        text = text.replace("\"log_requests\": false", "\"log_requests\": true, \"log_format\": \"json\"");
+    }
+    let more = |number| format!("\"route-{number}\": {{\"target_url\": \"http://127.0.0.1:9801\"}},\n    ");
+    let more: String = (1..setup.routes).map(more).collect();
+    text.replace("\"up\": {", &format!("{more}\"up\": {{"))
 }
 
 impl Running {

@@ -1,7 +1,9 @@
 //! What the system says of a process.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 
 /// The machine's monotonic clock: the same in every process.
 pub(crate) fn monotonic_nanoseconds() -> u64 {
@@ -43,6 +45,27 @@ fn family_kib(pid: u32, file: &str, field: &str) -> u64 {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or_default()
     };
     family(pid).into_iter().map(of).sum()
+}
+
+/// How many files each of a process's epoll instances watches, by the number of a descriptor of it: one instance for
+/// each worker of the product, and some for other threads.
+pub(crate) fn watched(pid: u32) -> io::Result<BTreeMap<u32, usize>> {
+    let mut descriptors: Vec<(u32, PathBuf)> = Vec::new();
+    for file in fs::read_dir(format!("/proc/{pid}/fdinfo"))? {
+        let file = file?;
+        descriptors.extend(file.file_name().to_string_lossy().parse().ok().map(|number| (number, file.path())));
+    }
+    descriptors.sort_unstable();
+    let (mut watched, mut seen) = (BTreeMap::new(), BTreeSet::new());
+    for (number, path) in descriptors {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let files: Vec<String> = text.lines().filter(|line| line.starts_with("tfd:")).map(str::to_owned).collect();
+        // An instance may have several descriptors.
+        if !files.is_empty() && seen.insert(files.clone()) {
+            watched.insert(number, files.len());
+        }
+    }
+    Ok(watched)
 }
 
 /// A process and its children, whose own children none of the peers have.
