@@ -39,6 +39,9 @@ pub(crate) struct Growth {
     /// How long each measurement takes, in seconds.
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
+    /// What is measured, if not all: `requests`, `events`, `memory`, `routes`, `workers`, `spread`.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
     /// Where the plots are written to.
     #[arg(long)]
     plots: Option<PathBuf>,
@@ -84,13 +87,19 @@ pub(crate) fn run(growth: &Growth) -> Result<(), Box<dyn Error>> {
         let running = peer.start(&growth.product, &directory, &cores, Setup { workers, ..Setup::default() })?;
         Ok(cpu_per_unit(&cores, growth.work(Kind::Post), peer, running.as_ref())?.1)
     })?;
-    growth.spread(&directory)?;
+    if growth.wants("spread") {
+        growth.spread(&directory)?;
+    }
     drop(upstream);
     fs::remove_dir_all(&directory)?;
     Ok(())
 }
 
 impl Growth {
+    fn wants(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == name)
+    }
+
     fn work(&self, kind: Kind) -> Work {
         Work::usual(kind, self.seconds)
     }
@@ -108,6 +117,9 @@ impl Growth {
         places: &[usize],
         take: impl Fn(Peer, usize) -> Result<f64, Box<dyn Error>>,
     ) -> Result<(), Box<dyn Error>> {
+        if !self.wants(name) {
+            return Ok(());
+        }
         let mut taken = vec![vec![Vec::new(); places.len()]; self.peers.len()];
         for _ in 0..self.rounds {
             for (at, &place) in places.iter().enumerate() {

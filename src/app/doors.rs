@@ -7,25 +7,27 @@ use std::path::Path;
 use tokio::sync::mpsc;
 
 use super::StartError;
+use super::crowd::Presence;
 use crate::accept::{self, At, BindError, Given, Handed, Inherited, Listener, Opener, Place, Seat, SocketFile};
 use crate::os;
 
 /// How many connections may be on their way to a worker.
 const ON_THE_WAY: usize = 256;
 
-/// A connection on its way, which has its place already: what waits there is not more than there is room for.
-pub(super) type Led = (Handed, Seat);
+/// A connection on its way, which has its place already and is counted where it goes: what waits there is not more than
+/// there is room for.
+pub(super) type Led = (Handed, Seat, Presence);
 
 /// How connections come to a worker, and how they go on from it.
 #[derive(Default)]
 pub(super) struct Doors {
     /// Listeners of its own: the kernel shares connections out.
     pub(super) own: Vec<Listener>,
-    /// Listeners for all workers. Connections that come in here are shared out in turn.
+    /// Listeners for all workers. Connections that come in here are shared out.
     pub(super) shared: Vec<Listener>,
     /// Where connections come from another worker.
     pub(super) handed: Option<mpsc::Receiver<Led>>,
-    /// Where connections go to the others.
+    /// Where connections go to each worker, by number, this one included. Empty where there is only one.
     pub(super) hand_on: Vec<mpsc::Sender<Led>>,
 }
 
@@ -205,16 +207,20 @@ pub(super) fn file_of(_given: &Given) -> Option<SocketFile> {
     None
 }
 
-/// The first worker accepts for all where the kernel would not share out.
+/// The first worker accepts for all where the kernel would not share out. Each can hand on to every other.
 pub(super) fn share(own: Vec<Vec<Listener>>, shared: Vec<Listener>) -> Vec<Doors> {
     let mut doors: Vec<Doors> = own.into_iter().map(|own| Doors { own, ..Doors::default() }).collect();
-    if let ([first, others @ ..], false) = (&mut doors[..], shared.is_empty()) {
+    if let [first, _, ..] = &mut doors[..] {
         first.shared = shared;
-        for other in others {
-            let (hand_on, handed) = mpsc::channel(ON_THE_WAY);
-            first.hand_on.push(hand_on);
-            other.handed = Some(handed);
+        let mut hand_on = Vec::with_capacity(doors.len());
+        for door in &mut doors {
+            let (to, handed) = mpsc::channel(ON_THE_WAY);
+            hand_on.push(to);
+            door.handed = Some(handed);
         }
+        doors.iter_mut().for_each(|door| door.hand_on.clone_from(&hand_on));
+    } else if let [only] = &mut doors[..] {
+        only.own.extend(shared);
     }
     doors
 }
@@ -269,6 +275,6 @@ mod tests {
         let (_, listeners) = accept::bind("127.0.0.1:0".parse().expect("valid"), 1).expect("binds");
         let doors = share((0..3).map(|_| Vec::new()).collect(), listeners);
         let counts = doors.iter().map(|doors| (doors.shared.len(), doors.hand_on.len(), doors.handed.is_some()));
-        assert_eq!(counts.collect::<Vec<_>>(), [(1, 2, false), (0, 0, true), (0, 0, true)]);
+        assert_eq!(counts.collect::<Vec<_>>(), [(1, 3, true), (0, 3, true), (0, 3, true)]);
     }
 }

@@ -2,6 +2,7 @@
 
 mod activation;
 mod control;
+mod crowd;
 mod doors;
 #[cfg(unix)]
 mod handover;
@@ -33,6 +34,7 @@ use crate::record::Log;
 use crate::upstream::Own;
 
 pub use control::{Ended, errors, report_panics, run, warn};
+use crowd::Crowd;
 use doors::Opened;
 pub use doors::Site;
 pub use heritage::Heritage;
@@ -149,10 +151,12 @@ impl App {
         let pulse = Pulse::default();
         let heritage = Heritage::default();
         let mut app = Self { sites, max_connections, heritage, phase, gate, pulse, workers: Vec::new() };
+        let crowd = Crowd::of(doors.len());
         for (number, doors) in doors.into_iter().enumerate() {
             let setting = Setting {
                 number,
                 doors,
+                crowd: crowd.clone(),
                 live: Arc::clone(live),
                 log: log.clone(),
                 own: own.clone(),

@@ -12,6 +12,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
+use super::crowd::{Crowd, Presence};
 use super::doors::{Doors, Led};
 use super::pulse::Asked;
 use super::room::Room;
@@ -35,6 +36,7 @@ const KEEP_WHILE_GIVING_WAY: Duration = Duration::from_secs(5);
 pub(super) struct Setting {
     pub(super) number: usize,
     pub(super) doors: Doors,
+    pub(super) crowd: Crowd,
     pub(super) live: Arc<Live>,
     pub(super) log: Log,
     /// Where the program listens.
@@ -67,7 +69,7 @@ pub(super) fn run(setting: Setting, started: &SyncSender<io::Result<()>>) {
 }
 
 async fn work(setting: Setting) {
-    let Setting { number, doors, live, log, own, gate, turned_away, room, mut phase, asked } = setting;
+    let Setting { number, doors, crowd, live, log, own, gate, turned_away, room, mut phase, asked } = setting;
     let worker = Rc::new(Worker::new(number, live, log, own, room.upstreams));
     worker.drain().attend(asked.answer());
     // Who sends here lives longer than the workers.
@@ -78,7 +80,9 @@ async fn work(setting: Setting) {
         handed: doors.handed,
         hand_on: doors.hand_on,
         first: 0,
-        next: 0,
+        next: number,
+        number,
+        crowd,
         host: Host { worker: Rc::clone(&worker), gate, turned_away },
     };
     tokio::select! {
@@ -123,8 +127,10 @@ struct Entrance {
     hand_on: Vec<mpsc::Sender<Led>>,
     /// Which door is looked at first: at each of them somebody may always be waiting.
     first: usize,
-    /// Whose turn it is with those from the shared doors: 0 is this worker itself.
+    /// Whose turn it is with those from the shared doors, if several have equally few.
     next: usize,
+    number: usize,
+    crowd: Crowd,
     host: Host,
 }
 
@@ -135,7 +141,7 @@ enum Came {
     /// For any worker.
     Anywhere(Arrival),
     /// From another worker, with its place.
-    Led(Arrival, Seat),
+    Led(Arrival, Seat, Presence),
 }
 
 /// Who receives them.
@@ -150,9 +156,13 @@ impl Entrance {
     async fn admit(&mut self) {
         loop {
             match poll_fn(|cx| self.poll_accept(cx)).await {
-                Ok(Came::Here(arrival)) => self.host.receive(arrival),
-                Ok(Came::Anywhere(arrival)) => self.pass_on(arrival),
-                Ok(Came::Led(arrival, seat)) => self.host.serve(arrival, seat),
+                Ok(Came::Here(arrival)) => self.place(arrival, self.crowd.balance(self.number)),
+                Ok(Came::Anywhere(arrival)) => {
+                    let (fewest, _) = self.crowd.fewest(self.next);
+                    self.next = fewest + 1;
+                    self.place(arrival, fewest);
+                }
+                Ok(Came::Led(arrival, seat, presence)) => self.host.serve(arrival, seat, presence),
                 Err(error) if is_about_one_client(&error) => {}
                 Err(_) => {
                     self.host.worker.upstreams().make_room();
@@ -171,8 +181,8 @@ impl Entrance {
         let mut cx = Context::from_waker(Waker::noop());
         while let Poll::Ready(Ok(came)) = self.poll_accept(&mut cx) {
             match came {
-                Came::Here(arrival) | Came::Anywhere(arrival) => self.host.receive(arrival),
-                Came::Led(arrival, seat) => self.host.serve(arrival, seat),
+                Came::Here(arrival) | Came::Anywhere(arrival) => self.place(arrival, self.number),
+                Came::Led(arrival, seat, presence) => self.host.serve(arrival, seat, presence),
             }
         }
     }
@@ -191,47 +201,42 @@ impl Entrance {
             }
         }
         match self.handed.as_mut().map(|handed| handed.poll_recv(cx)) {
-            Some(Poll::Ready(Some((handed, seat)))) => {
-                Poll::Ready(handed.take().map(|arrival| Came::Led(arrival, seat)))
+            Some(Poll::Ready(Some((handed, seat, presence)))) => {
+                Poll::Ready(handed.take().map(|arrival| Came::Led(arrival, seat, presence)))
             }
             _ => Poll::Pending,
         }
     }
 
-    /// Gives a connection to the worker whose turn it is.
-    fn pass_on(&mut self, arrival: Arrival) {
-        let turn = self.next;
-        self.next = (self.next + 1) % (self.hand_on.len() + 1);
-        if turn == 0 {
-            return self.host.receive(arrival);
-        }
+    /// Gives a connection to this worker or to another one.
+    fn place(&self, arrival: Arrival, worker: usize) {
         let Some(seat) = self.host.seat() else { return self.host.turn_away(arrival) };
+        let presence = self.crowd.join(worker);
+        let hand_on = self.hand_on.get(worker).filter(|_| worker != self.number);
+        let Some(hand_on) = hand_on else { return self.host.serve(arrival, seat, presence) };
         let Ok(handed) = arrival.hand_over() else { return };
-        if let Err(refused) = self.hand_on[turn - 1].try_send((handed, seat)) {
-            let (handed, seat) = refused.into_inner();
+        if let Err(refused) = hand_on.try_send((handed, seat, presence)) {
+            let (handed, seat, presence) = refused.into_inner();
+            drop(presence);
             if let Ok(arrival) = handed.take() {
                 // A worker that cannot keep up does not get more; this one does what it can.
-                self.host.serve(arrival, seat);
+                self.host.serve(arrival, seat, self.crowd.join(self.number));
             }
         }
     }
 }
 
 impl Host {
-    fn receive(&self, arrival: Arrival) {
-        match self.seat() {
-            Some(seat) => self.serve(arrival, seat),
-            None => self.turn_away(arrival),
-        }
-    }
-
     fn seat(&self) -> Option<Seat> {
         self.gate.enter(self.worker.snapshot().max_connections)
     }
 
-    fn serve(&self, arrival: Arrival, seat: Seat) {
+    fn serve(&self, arrival: Arrival, seat: Seat, presence: Presence) {
         let worker = Rc::clone(&self.worker);
-        self.worker.drain().spawn(|ticket| proxy::serve(arrival, ticket, seat, worker));
+        self.worker.drain().spawn(|ticket| async move {
+            let _presence = presence;
+            proxy::serve(arrival, ticket, seat, worker).await;
+        });
     }
 
     fn turn_away(&self, arrival: Arrival) {

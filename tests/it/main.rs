@@ -57,3 +57,4 @@ mod ways_out_socks;
 mod ways_out_tunnels;
 mod websockets;
 mod which_way;
+mod workers;
