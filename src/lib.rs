@@ -14,6 +14,7 @@
 //!          │             ├─> upstream  connections to upstreams
 //!          │             ├─> relay     both directions at once, every wait with a limit
 //!          │             ├─> retry     whether a request is sent once more, and how soon
+//!          │             ├─> usage     what answers say of the tokens they took, read along
 //!          │             └─> record    what is known of each exchange
 //!          └──> config   as written, as compiled, in force
 //! ```
@@ -30,6 +31,7 @@
 //! jsonc     JSON as people write it           os        what only some systems have
 //! stock     small storage, used over and over pem       certificates as text
 //! sse       where events end, and what they say
+//! spending  tokens and money
 //! ```
 //!
 //! Floors: the ground imports only the ground; stations (`accept` to `record`, and `demo`) import the ground and not
@@ -62,7 +64,9 @@ pub mod retry;
 pub mod route;
 pub mod secret;
 pub mod sse;
+pub mod spending;
 pub mod stock;
 pub mod text;
 pub mod upstream;
+pub mod usage;
 pub mod wire;

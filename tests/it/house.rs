@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 /// ground, everything else nothing beside it.
 const FLOORS: [&[&str]; 6] = [
     &[
-        "deadline", "drain", "ending", "error", "h1", "h2", "jsonc", "origin", "os", "peer", "pem", "secret", "sse",
-        "stock", "text", "wire",
+        "deadline", "drain", "ending", "error", "h1", "h2", "jsonc", "origin", "os", "peer", "pem", "secret",
+        "spending", "sse", "stock", "text", "wire",
     ],
-    &["accept", "admit", "demo", "headers", "pick", "record", "relay", "retry", "route", "upstream"],
+    &["accept", "admit", "demo", "headers", "pick", "record", "relay", "retry", "route", "upstream", "usage"],
     &["config"],
     &["proxy"],
     &["app"],
