@@ -132,6 +132,11 @@ fn told(plan: &Plan, lang: Lang) -> String {
         let (route, server) = (allowed(route.as_deref()), allowed(server.as_deref()));
         say(&Tell::ExplainLimits { route, server });
     }
+    if let Some(policy) = &plan.route.usage {
+        let prices = policy.prices.as_ref().map_or(0, |prices| prices.len());
+        let drain = plan.route.drain.map(|drain| limit(drain.limit));
+        say(&Tell::ExplainUsage { prices, drain: drain.as_deref() });
+    }
     say(&Tell::ExplainTimeouts {
         connect: &limit(plan.timeouts.connect),
         first_byte: &limit(plan.timeouts.first_byte),

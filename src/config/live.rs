@@ -158,7 +158,9 @@ impl Source {
         seen.files = std::mem::take(&mut loaded.files);
         let tls = loaded.file.server.tls.iter().flat_map(|tls| [&tls.cert, &tls.key, &tls.client_ca]).flatten();
         let tls = tls.filter_map(|pem| pem.file(self.directory()));
-        for path in loaded.file.ca_file.iter().map(|name| self.directory().join(name)).chain(tls) {
+        for path in
+            loaded.file.ca_file.iter().chain(&loaded.file.prices).map(|name| self.directory().join(name)).chain(tls)
+        {
             let print = Print::of_file(&path);
             seen.files.push((path, print));
         }

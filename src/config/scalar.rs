@@ -58,6 +58,17 @@ pub enum LogFormat {
     Json,
 }
 
+/// What becomes of an answer whose client has left.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnClientGone {
+    /// Its upstream connection is closed.
+    #[default]
+    Cancel,
+    /// It is read to its end.
+    Drain,
+}
+
 /// A language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -335,6 +346,7 @@ macro_rules! schema {
 }
 
 schema!(LogFormat, "LogFormat", { "type": "string", "enum": ["pretty", "json"] });
+schema!(OnClientGone, "OnClientGone", { "type": "string", "enum": ["cancel", "drain"] });
 schema!(Language, "Language", { "type": "string", "enum": ["en", "zh"] });
 schema!(Per, "Per", { "type": "string", "enum": ["day", "month"] });
 schema!(Texts, "Texts", { "type": ["array", "string", "null"], "items": { "type": "string" } });

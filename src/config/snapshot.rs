@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::h1::{RequestHead, Upgrade};
 use crate::record::Style;
 use crate::text::Lang;
-use crate::{accept, admit, headers, pick, relay, retry, route, upstream};
+use crate::{accept, admit, headers, pick, relay, retry, route, upstream, usage};
 
 /// One whole configuration.
 #[derive(Debug)]
@@ -85,6 +85,10 @@ pub struct Route {
     pub force: Option<bool>,
     /// Whether HTTP/2 is spoken to its upstream.
     pub http2: bool,
+    /// How it is read along what exchanges use, if it is.
+    pub usage: Option<usage::Policy>,
+    /// Whether and how long answers are read on whose client has left.
+    pub drain: Option<relay::Drain>,
     /// Its time limits.
     pub timeouts: relay::Timeouts,
     /// How failed attempts are met. `None`: not at all.

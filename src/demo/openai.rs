@@ -48,6 +48,16 @@ pub(super) fn chat(body: &Value) -> Answer {
     let mut events = vec![chunk(json!({"role": "assistant", "content": ""}), Value::Null)];
     events.extend(words.iter().map(|word| chunk(json!({"content": word}), Value::Null)));
     events.push(chunk(json!({}), json!("stop")));
+    if body["stream_options"]["include_usage"] == true {
+        events.push(Event::unnamed(&json!({
+            "id": "chatcmpl-demo",
+            "object": "chat.completion.chunk",
+            "created": CREATED,
+            "model": body["model"],
+            "choices": [],
+            "usage": usage,
+        })));
+    }
     events.push(Event { name: None, data: "[DONE]".to_owned() });
     Answer::Events(events)
 }

@@ -127,6 +127,12 @@ impl Body {
         self.is_done() || matches!(self.rest, Rest::UntilClose)
     }
 
+    /// Whether what it passes on are chunks, and not their content alone.
+    #[must_use]
+    pub fn passes_chunks(&self) -> bool {
+        matches!(&self.rest, Rest::Chunked(scanner) if scanner.passes_framing())
+    }
+
     /// How many bytes of content have gone by, framing not counted.
     #[must_use]
     pub fn payload(&self) -> u64 {

@@ -83,6 +83,10 @@ impl Scanner {
         self.state == State::Done
     }
 
+    pub(super) fn passes_framing(&self) -> bool {
+        matches!(self.keep, Keep::Framing(_))
+    }
+
     pub(super) fn is_in_trailers(&self) -> bool {
         self.state == State::Trailers
     }

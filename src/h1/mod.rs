@@ -7,6 +7,7 @@
 
 mod body;
 mod chunked;
+mod content;
 mod edit;
 pub mod encode;
 mod fields;
@@ -19,6 +20,7 @@ mod upgrade;
 mod violation;
 
 pub use body::{Body, Step, Trailers};
+pub use content::Content;
 pub use edit::Edit;
 pub(crate) use fields::is_name;
 pub use fields::{Field, Fields, list, names_field};

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::again::Course;
 use super::choose::{self, Asked, Forwarding, Way};
+use super::meter::Meter;
 use crate::accept::Client;
 use crate::admit::{self, Admission, Credentials};
 use crate::config::{Route, Snapshot};
@@ -41,6 +42,8 @@ pub(super) struct Exchange {
     pub(super) cors: Option<Box<[u8]>>,
     /// What was done to have it answered, where more than one attempt may be made.
     pub(super) course: Option<Box<Course>>,
+    /// Who reads along what it uses, where somebody wants to know.
+    pub(super) meter: Option<Box<Meter>>,
     /// Whether the log has been told what becomes of the request.
     is_told: bool,
 }
@@ -122,6 +125,7 @@ impl Exchange {
             credentials: None,
             cors: None,
             course: None,
+            meter: None,
             is_told: false,
         }
     }
@@ -174,6 +178,19 @@ impl Exchange {
     /// Lines of the request that do not pass as they came.
     pub(super) fn edits(&self) -> &[Edit] {
         self.credentials.as_deref().map_or(&[], Credentials::edits)
+    }
+
+    /// Station `usage`: from here on it is read along what the exchange uses, if the route wants to know.
+    pub(super) fn listen(&mut self, relay: &mut Relay<'_>, head: &RequestHead, route: &Route) {
+        if let Some(policy) = &route.usage {
+            self.meter = Meter::of(head, policy);
+            if let Some(meter) = &self.meter {
+                relay.tap_request(meter.on_request());
+                if let Some(drain) = route.drain {
+                    relay.drain(drain);
+                }
+            }
+        }
     }
 
     /// Station `headers`: the head as it goes out in one attempt.
@@ -250,10 +267,26 @@ impl Exchange {
         key.http2 && is_client_http2 && self.course.is_none()
     }
 
+    /// Puts on record what has been used, if anybody has read along.
+    pub(super) fn settle(&mut self) {
+        if let Some(meter) = self.meter.take() {
+            let mut spending = meter.spending();
+            spending.cost = meter.policy.cost(&spending);
+            self.record.spent(spending);
+        }
+    }
+
     /// Notes the end, and passes on what becomes of the connection.
     pub(super) fn ends(&mut self, end: End, after: After) -> After {
         self.record.ended(end);
         after
+    }
+}
+
+impl Drop for Exchange {
+    /// Also of what is cut off at the end of the program it is on record how much it has used until then.
+    fn drop(&mut self) {
+        self.settle();
     }
 }
 

@@ -12,6 +12,7 @@ mod choose;
 mod exchange;
 pub mod explain;
 mod keys;
+mod meter;
 mod peek;
 mod reply;
 mod respond;
@@ -181,6 +182,7 @@ async fn walk(
         Way::Route(route, forward) => Leg::first(exchange, route, forward, client.peer, head)?,
     };
     let mut relay = exchange.relay(client, head, &leg.forward.key);
+    exchange.listen(&mut relay, head, leg.route);
     let (upstream, answer) = loop {
         leg.pick(exchange.began);
         attempt::begin(exchange, &mut relay, head, leg.route, &leg.forward)?;

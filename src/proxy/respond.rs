@@ -62,8 +62,13 @@ pub(super) fn plan(
     let body = if is_old { Body::without_chunks(answer.framing) } else { answer.body(Trailers::Pass) };
     // A body without a known end goes out in chunks of our own.
     let makes_chunks = answer.framing == Framing::UntilClose && !is_old;
+    let tap = exchange.meter.as_mut().and_then(|meter| meter.on_answer(answer, &body));
+    let mut flow = Flow::new(Outbox::new(out), body).making_chunks(makes_chunks);
+    if let Some(tap) = tap {
+        flow.tap(tap);
+    }
     Plan {
-        flow: Flow::new(Outbox::new(out), body).making_chunks(makes_chunks),
+        flow,
         ends: if ends_with_connection { Ends::WithConnection } else { Ends::Itself },
         is_cut_by_us: ends_with_connection || relay.is_client_http2(),
         client_stays,
@@ -81,8 +86,14 @@ pub(super) async fn carry(
     plan: &mut Plan,
 ) -> After {
     let Plan { flow, ends, is_cut_by_us, client_stays, keep_alive } = plan;
+    if !exchange.meter.as_ref().is_some_and(|meter| meter.hears_answer()) {
+        relay.end_with_client();
+    }
     let result = relay.answer_body(&mut upstream, flow, *ends).await;
     exchange.record.carried(relay.request_payload(), flow.payload(), flow.longest_silence());
+    if let Some(meter) = &mut exchange.meter {
+        meter.is_whole = flow.has_ended();
+    }
     if let Err(broken) = result {
         let after = match broken {
             Break::ClientGone | Break::ClientStalled => After::Cut,

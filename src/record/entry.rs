@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::ending::End;
 use crate::peer::Peer;
+use crate::spending::Spending;
 
 /// What the log says of an exchange at its end. Targets are kept as they came and masked when they are written.
 #[derive(Debug)]
@@ -53,6 +54,8 @@ pub struct Entry {
     pub duration: Duration,
     /// The longest silence inside the answer's body.
     pub longest_silence: Duration,
+    /// What it has used, where somebody has read along.
+    pub spending: Option<Box<Spending>>,
     /// How it ended.
     pub end: Option<End>,
 }
@@ -80,6 +83,7 @@ impl Entry {
             time_to_first_byte: None,
             duration: Duration::ZERO,
             longest_silence: Duration::ZERO,
+            spending: None,
             end: None,
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::entry::Entry;
+use super::spent::Spent;
 use crate::secret;
 use crate::text::shown;
 
@@ -37,6 +38,8 @@ struct Object<'a> {
     duration_ms: f64,
     max_gap_ms: f64,
     end: Option<&'a str>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    spent: Option<Spent<'a>>,
 }
 
 pub(super) fn ended(entry: &Entry, out: &mut String) {
@@ -61,6 +64,7 @@ pub(super) fn ended(entry: &Entry, out: &mut String) {
         duration_ms: milliseconds(entry.duration),
         max_gap_ms: milliseconds(entry.longest_silence),
         end: entry.end.map(super::super::ending::End::name),
+        spent: entry.spending.as_deref().map(Spent::of),
     };
     if let Ok(line) = serde_json::to_string(&object) {
         out.push_str(&line);

@@ -15,6 +15,7 @@ use super::sink::Sink;
 use crate::ending::End;
 use crate::error::{Kind, Step};
 use crate::peer::Peer;
+use crate::spending::Spending;
 use crate::text::{Lang, Say, Speak, Unmet, spoken};
 
 /// How many lines may wait to be written, and how much of what clients and upstreams have said may wait in them, in bytes:
@@ -87,6 +88,19 @@ pub enum Line {
     Broken {
         /// How it ended.
         end: End,
+        /// The key of the route.
+        route: Option<Arc<str>>,
+        /// Its name.
+        id: Id,
+        /// How long it took.
+        took: Duration,
+        /// The language.
+        lang: Lang,
+    },
+    /// What an exchange has used.
+    Spent {
+        /// How much of what.
+        spending: Box<Spending>,
         /// The key of the route.
         route: Option<Arc<str>>,
         /// Its name.
@@ -206,6 +220,7 @@ impl Line {
             Self::Sent { sent, .. } => sent.weight(),
             Self::Ended { entry } => entry.weight(),
             Self::Failed { detail, .. } => detail.as_ref().map_or(0, |detail| detail.len()),
+            Self::Spent { spending, .. } => spending.model.as_ref().map_or(0, |model| model.len()),
             Self::Notice(text) | Self::Alarm(text) => text.len(),
             Self::Answered { .. } | Self::Broken { .. } | Self::Unmet { .. } | Self::Last(_) => 0,
         }
@@ -259,6 +274,9 @@ impl Writer {
             }
             Line::Broken { end, route, id, took, lang } => {
                 pretty::broken(end, route.as_deref(), took, id, lang, &mut self.out.text);
+            }
+            Line::Spent { spending, route, id, took, lang } => {
+                pretty::spent(&spending, route.as_deref(), took, id, lang, &mut self.out.text);
             }
             Line::Ended { entry } => json::ended(&entry, &mut self.out.text),
             Line::Unmet { peer, why, lang } => {

@@ -10,6 +10,7 @@ mod log;
 mod pretty;
 mod seldom;
 mod sink;
+mod spent;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ pub use log::{Line, Log, Output};
 use crate::ending::End;
 use crate::error::{Error, Kind};
 use crate::peer::Peer;
+use crate::spending::Spending;
 use crate::text::{Attempt, Lang, Speak};
 
 /// How requests are logged.
@@ -170,6 +172,13 @@ impl Record {
         }
     }
 
+    /// Notes what it has used.
+    pub fn spent(&mut self, spending: Spending) {
+        if let Some(open) = &mut self.open {
+            open.entry.spending = Some(Box::new(spending));
+        }
+    }
+
     /// Notes how the exchange ended.
     pub fn ended(&mut self, end: End) {
         if let Some(open) = &mut self.open {
@@ -186,16 +195,18 @@ impl Drop for Record {
         entry.duration = entry.began.elapsed();
         match style.format {
             Format::Json => log.write(Line::Ended { entry }),
-            Format::Pretty if end != End::Done && end != End::Refused && entry.code.is_none() => {
-                log.write(Line::Broken {
-                    end,
-                    route: entry.route.clone(),
-                    id: entry.id,
-                    took: entry.duration,
-                    lang: style.lang,
-                });
-            }
-            Format::Pretty => {}
+            Format::Pretty => ended(*entry, end, &log, style.lang),
         }
+    }
+}
+
+/// What people read of the end: how an answer broke off, and what was used.
+fn ended(entry: Entry, end: End, log: &Log, lang: Lang) {
+    let (id, took) = (entry.id, entry.duration);
+    if end != End::Done && end != End::Refused && entry.code.is_none() {
+        log.write(Line::Broken { end, route: entry.route.clone(), id, took, lang });
+    }
+    if let Some(spending) = entry.spending.filter(|spending| spending.is_known()) {
+        log.write(Line::Spent { spending, route: entry.route, id, took, lang });
     }
 }

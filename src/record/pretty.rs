@@ -9,6 +9,7 @@ use super::entry::{Change, Id, Sent};
 use crate::ending::End;
 use crate::error::{Fault, Kind, Step};
 use crate::secret::{self, MASK};
+use crate::spending::Spending;
 use crate::text::{Lang, Say, Speak, failure, shown, system_words};
 
 /// Failures that are not the client's go to standard error.
@@ -58,6 +59,13 @@ pub(super) fn answered(status: u16, route: Option<&str>, took: Duration, id: Id,
 
 pub(super) fn broken(end: End, route: Option<&str>, took: Duration, id: Id, lang: Lang, out: &mut String) {
     let _ = write!(out, "{}", Say::Broken { end: end.name() }.in_lang(lang));
+    suffix(route, took, id, out);
+}
+
+pub(super) fn spent(spending: &Spending, route: Option<&str>, took: Duration, id: Id, lang: Lang, out: &mut String) {
+    let model = spending.model.as_deref().map(shown);
+    let model = model.as_ref().map(|model| model as &dyn Display);
+    let _ = write!(out, "{}", Say::Spent { spending, model }.in_lang(lang));
     suffix(route, took, id, out);
 }
 

@@ -1,12 +1,14 @@
 //! One direction of an exchange: bytes from one wire to the other, each written as soon as it is there.
 
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::outbox::Outbox;
+use super::tap::Tap;
 use crate::deadline::Now;
 use crate::h1::{Body, Step, Violation, encode};
 use crate::wire::{BUFFER_SIZE, Wire};
@@ -19,6 +21,8 @@ pub struct Flow {
     body: Body,
     makes_chunks: bool,
     max_payload: Option<u64>,
+    /// Whoever reads along.
+    tap: Option<Rc<dyn Tap>>,
     /// What has been written of `out` is kept, so that it can be written again.
     keeps_written: bool,
     /// Up to how many bytes of ours and of the body go through `out`, where what is written can be kept. Zero: the body
@@ -70,6 +74,7 @@ impl Flow {
             body,
             makes_chunks: false,
             max_payload: None,
+            tap: None,
             keeps_written: false,
             collects: 0,
             passing: 0,
@@ -108,6 +113,11 @@ impl Flow {
         (self.collects, self.keeps_written) = (most, true);
     }
 
+    /// Lets somebody read along.
+    pub fn tap(&mut self, tap: Rc<dyn Tap>) {
+        self.tap = Some(tap);
+    }
+
     /// Puts the bytes of the body that have already arrived behind ours, so that one write takes both.
     ///
     /// # Errors
@@ -116,7 +126,9 @@ impl Flow {
         while self.out.len() < BUFFER_SIZE {
             match self.step(source)? {
                 Step::Pass(length) => {
-                    self.out.extend(&source.input.filled()[..length]);
+                    let bytes = &source.input.filled()[..length];
+                    self.out.extend(bytes);
+                    self.show(bytes);
                     source.input.consume(length);
                     self.passing = 0;
                 }
@@ -151,6 +163,7 @@ impl Flow {
             if self.passing > 0 {
                 let bytes = &source.input.filled()[..self.passing];
                 let length = ready!(sink.poll_write(cx, bytes)).map_err(Broken::Sink)?;
+                self.show(&bytes[..length]);
                 source.input.consume(length);
                 self.passing -= length;
                 self.streamed = true;
@@ -180,10 +193,46 @@ impl Flow {
         }
     }
 
+    /// Moves on without a sink: what comes is shown to whoever reads along, and thrown away.
+    pub(super) fn poll_unheard(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: &mut Now,
+        source: &mut Wire,
+    ) -> Poll<Result<(), Broken>> {
+        loop {
+            self.out.forget();
+            if self.passing > 0 {
+                self.show(&source.input.filled()[..self.passing]);
+                source.input.consume(std::mem::take(&mut self.passing));
+                self.progress();
+            }
+            if self.ended {
+                return Poll::Ready(Ok(()));
+            }
+            match self.step(source)? {
+                Step::Pass(_) | Step::Skip(_) => {}
+                Step::Done => self.ended = true,
+                Step::Starved => match ready!(source.poll_fill(cx)) {
+                    Ok(0) if self.body.may_end_here() => self.ended = true,
+                    Ok(0) => return Poll::Ready(Err(Broken::Source(io::ErrorKind::UnexpectedEof.into()))),
+                    Ok(_) => self.arrival(now.get()),
+                    Err(error) => return Poll::Ready(Err(Broken::Source(error))),
+                },
+            }
+        }
+    }
+
     /// Whether all of the body is written, and nothing of it waits inside the sink.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.finished
+    }
+
+    /// Whether the body is over.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended || self.is_read()
     }
 
     /// Whether all of the body has been taken out of the source's input.
@@ -265,7 +314,9 @@ impl Flow {
         }
         match step {
             Step::Pass(length) if self.makes_chunks => {
-                self.out.make(|out| encode::chunk(&source.input.filled()[..length], out));
+                let bytes = &source.input.filled()[..length];
+                self.out.make(|out| encode::chunk(bytes, out));
+                self.show(bytes);
                 source.input.consume(length);
                 self.streamed = true;
                 return Ok(Step::Skip(length));
@@ -289,6 +340,12 @@ impl Flow {
     fn stop_collecting(&mut self) {
         if self.collects > 0 {
             self.keep_written(false);
+        }
+    }
+
+    fn show(&self, passed: &[u8]) {
+        if let Some(tap) = &self.tap {
+            tap.see(passed);
         }
     }
 

@@ -12,10 +12,13 @@ mod flow;
 mod limits;
 mod outbox;
 mod overdue;
+mod rest;
+mod tap;
 mod tunnel;
 
 use std::future::poll_fn;
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -25,10 +28,13 @@ pub use breaks::{BadAnswer, Break};
 pub use flow::{Broken, Flow, Side};
 pub use limits::{ClientLimits, Kept, Timeouts};
 pub use outbox::Outbox;
+pub use rest::Drain;
+pub use tap::Tap;
 pub use tunnel::Tunnel;
 
 use answers::{Answers, early_hints};
 use overdue::{Overdue, Wait};
+use rest::Leaving;
 
 use crate::deadline::{Deadline, Now, earlier};
 use crate::error::Limit;
@@ -76,6 +82,7 @@ pub struct Relay<'a> {
     /// The time of the turn in which the relay was made: while that goes on, the clock need not be asked again.
     first_turn: Now,
     total_at: Option<Instant>,
+    leaving: Leaving,
 }
 
 /// What a relay needs to know of the request besides its bytes.
@@ -117,7 +124,13 @@ impl<'a> Relay<'a> {
             began: nature.began,
             first_turn: Now::known(nature.began),
             total_at: None,
+            leaving: Leaving::default(),
         }
+    }
+
+    /// Lets somebody read the request's body along.
+    pub fn tap_request(&mut self, tap: Rc<dyn Tap>) {
+        self.request.tap(tap);
     }
 
     /// Prepares the request for an upstream of which only now is known what it speaks: trailers of requests pass on
@@ -153,7 +166,7 @@ impl<'a> Relay<'a> {
             self.request.keep_written(kept != Kept::Not && self.request.is_repeatable());
         }
         let mut answers = Answers::default();
-        poll_fn(|cx| {
+        let head = poll_fn(|cx| {
             let now = &mut std::mem::take(&mut self.first_turn);
             self.poll_request(cx, now, upstream)?;
             let head = self.poll_head(cx, upstream, &mut answers)?;
@@ -173,7 +186,12 @@ impl<'a> Relay<'a> {
             let forget_at = if kept == Kept::Shortly && !self.may_repeat { self.forget_request(now) } else { None };
             self.poll_overdue(cx, now, (answer_wait, Overdue::Upstream(Limit::FirstByte)), forget_at)
         })
-        .await
+        .await;
+        match head {
+            // Boxed, here and below: what happens to few must not weigh on all.
+            Err(broken) if self.goes_on_after(&broken) => Box::pin(self.head_of_rest(upstream, &mut answers)).await,
+            head => head,
+        }
     }
 
     /// Sends `answer`, which begins with the head, and all that comes after it. Returns when the last byte of the
@@ -183,9 +201,12 @@ impl<'a> Relay<'a> {
     /// Whatever breaks the exchange off before that. The head may have reached the client.
     pub async fn answer_body(&mut self, upstream: &mut Wire, answer: &mut Flow, ends: Ends) -> Result<(), Break> {
         self.client.set_end_would_lie(ends == Ends::WithConnection);
-        let result = self.carry_body(upstream, answer).await;
-        if result.is_ok() {
-            self.client.set_end_would_lie(false);
+        let result =
+            if self.leaving.is_gone() { Err(Break::ClientGone) } else { self.carry_body(upstream, answer).await };
+        match &result {
+            Ok(()) => self.client.set_end_would_lie(false),
+            Err(broken) if self.goes_on_after(broken) => Box::pin(self.rest_of_body(upstream, answer)).await,
+            Err(_) => {}
         }
         result
     }

@@ -98,6 +98,13 @@ pub enum Tell<'a> {
         /// On all routes together.
         server: Allowed,
     },
+    /// Usage is read along.
+    ExplainUsage {
+        /// Of how many models the prices are known.
+        prices: usize,
+        /// For how long answers are read on whose client has left.
+        drain: Option<&'a str>,
+    },
     /// The time limits.
     ExplainTimeouts {
         /// For the connection.
@@ -219,6 +226,13 @@ impl Tell<'_> {
                 let (route, server) = (route.in_lang(Lang::En), server.in_lang(Lang::En));
                 write!(f, "   Limits:           on this route: {route}; on all routes together: {server}")
             }
+            Self::ExplainUsage { prices, drain } => {
+                write!(f, "   Usage:            read along")?;
+                if *prices > 0 {
+                    write!(f, ", with the prices of {prices} models")?;
+                }
+                drain.map_or(Ok(()), |drain| write!(f, "; read on when the client leaves, for up to {drain}"))
+            }
             Self::ExplainTimeouts { connect, first_byte, idle, total } => {
                 write!(f, "   Time limits:      connect {connect}, first byte {first_byte}, idle {idle}, total {total}")
             }
@@ -289,6 +303,13 @@ impl Tell<'_> {
             Self::ExplainLimits { route, server } => {
                 let (route, server) = (route.in_lang(Lang::Zh), server.in_lang(Lang::Zh));
                 write!(f, "   用量限制:     此路由: {route}；所有路由合计: {server}")
+            }
+            Self::ExplainUsage { prices, drain } => {
+                write!(f, "   用量:         读取")?;
+                if *prices > 0 {
+                    write!(f, "，有 {prices} 个模型的价格")?;
+                }
+                drain.map_or(Ok(()), |drain| write!(f, "；客户端离开后继续读取，最多 {drain}"))
             }
             Self::ExplainTimeouts { connect, first_byte, idle, total } => {
                 write!(f, "   时限:         连接 {connect}，首字节 {first_byte}，静默 {idle}，总计 {total}")

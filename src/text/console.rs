@@ -3,7 +3,9 @@
 use std::fmt::{self, Display};
 use std::time::Duration;
 
+use super::spent::spent;
 use super::{Lang, Speak, system_words};
+use crate::spending::Spending;
 
 /// What the program says on its console.
 pub enum Say<'a> {
@@ -106,6 +108,13 @@ pub enum Say<'a> {
     Dropped(&'a dyn Display),
     /// The status of an answer.
     Answered(u16),
+    /// What an exchange has used.
+    Spent {
+        /// How much of what.
+        spending: &'a Spending,
+        /// The model.
+        model: Option<&'a dyn Display>,
+    },
     /// A request failed.
     Failed(&'a dyn Display),
     /// The target of a universal route was no URL.
@@ -244,6 +253,7 @@ impl Say<'_> {
             Self::Kept(name) => write!(f, "   🔄  Kept:            '{name}'"),
             Self::Dropped(name) => write!(f, "   🗑️  Dropped:         '{name}'"),
             Self::Answered(status) => write!(f, "⬅️  Status:           {status}"),
+            Self::Spent { spending, model } => spent(spending, *model, Lang::En, f),
             Self::Failed(why) => write!(f, "❌ Request failed: {why}"),
             Self::UniversalFailed(why) => write!(f, "⚠️  Universal route error: {why}"),
             Self::Malformed(why) => write!(f, "⚠️  Invalid request: {why}"),
@@ -351,6 +361,7 @@ impl Say<'_> {
             Self::Kept(name) => write!(f, "   🔄  保留Header:      '{name}'"),
             Self::Dropped(name) => write!(f, "   🗑️  移除Header:      '{name}'"),
             Self::Answered(status) => write!(f, "⬅️  响应状态:      {status}"),
+            Self::Spent { spending, model } => spent(spending, *model, Lang::Zh, f),
             Self::Failed(why) => write!(f, "❌ 请求转发失败: {why}"),
             Self::UniversalFailed(why) => write!(f, "⚠️  万能路由错误: {why}"),
             Self::Malformed(why) => write!(f, "⚠️  无效请求: {why}"),

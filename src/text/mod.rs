@@ -15,9 +15,11 @@ mod problem;
 mod replacement;
 mod retry;
 mod shown;
+mod spent;
 mod status;
 mod system;
 mod unmet;
+mod usage;
 mod way;
 
 use std::fmt;
@@ -39,6 +41,7 @@ pub use shown::{Shown, shown};
 pub use status::Status;
 pub use system::system_words;
 pub use unmet::Unmet;
+pub use usage::UsageProblem;
 pub use way::{Decided, Way};
 
 /// A language that the program speaks.

@@ -6,7 +6,7 @@ use std::fmt;
 use super::json::syntax_in_chinese;
 use super::{
     ClientProblem, CorsProblem, DoorProblem, JsonType, Lang, LimitProblem, PickProblem, RetryProblem, Speak,
-    system_words,
+    UsageProblem, system_words,
 };
 use crate::origin::BadAuthority;
 use crate::secret::{MASK, mask_after_name};
@@ -110,6 +110,8 @@ pub enum Problem {
     WorldReadable,
     /// Something about how clients come in.
     Door(DoorProblem),
+    /// Something about how usage is read along.
+    Usage(UsageProblem),
     /// Something about who may come in.
     Client(ClientProblem),
     /// Something about pages in browsers.
@@ -143,6 +145,12 @@ impl From<LimitProblem> for Problem {
 impl From<RetryProblem> for Problem {
     fn from(problem: RetryProblem) -> Self {
         Self::Retry(problem)
+    }
+}
+
+impl From<UsageProblem> for Problem {
+    fn from(problem: UsageProblem) -> Self {
+        Self::Usage(problem)
     }
 }
 
@@ -270,6 +278,7 @@ impl Problem {
                 f.write_str("every user of this machine can read the keys in this file. Run: chmod 600")
             }
             Self::Door(problem) => problem.speak(Lang::En, f),
+            Self::Usage(problem) => problem.speak(Lang::En, f),
             Self::Client(problem) => problem.speak(Lang::En, f),
             Self::Cors(problem) => problem.speak(Lang::En, f),
             Self::Pick(problem) => problem.speak(Lang::En, f),
@@ -355,6 +364,7 @@ impl Problem {
             ),
             Self::WorldReadable => f.write_str("本机所有用户都能读取此文件中的密钥。请运行: chmod 600"),
             Self::Door(problem) => problem.speak(Lang::Zh, f),
+            Self::Usage(problem) => problem.speak(Lang::Zh, f),
             Self::Client(problem) => problem.speak(Lang::Zh, f),
             Self::Cors(problem) => problem.speak(Lang::Zh, f),
             Self::Pick(problem) => problem.speak(Lang::Zh, f),

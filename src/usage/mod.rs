@@ -8,14 +8,33 @@
 mod figures;
 mod json;
 mod lines;
+mod prices;
 mod question;
+
+use std::sync::Arc;
 
 use figures::Figures;
 use json::Scanner;
 use lines::Lines;
+pub use prices::{BadPrices, Prices};
 pub use question::Question;
 
-use crate::spending::Spending;
+use crate::spending::{Money, Spending};
+
+/// How it is read along.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    /// What tokens cost, where that is known.
+    pub prices: Option<Arc<Prices>>,
+}
+
+impl Policy {
+    /// What this costs, if both the figures and the prices are known.
+    #[must_use]
+    pub fn cost(&self, spending: &Spending) -> Option<Money> {
+        self.prices.as_ref()?.cost(spending)
+    }
+}
 
 /// Reads the content of an answer along.
 #[derive(Debug, Default)]

@@ -18,13 +18,22 @@ fn providers(url: &str) -> Value {
 fn the_official_sdks_over_a_plain_upstream() {
     let provider = Provider::start().expect("starts");
     let url = format!("http://{}", provider.address());
-    let proxy = Proxy::start(&json!({"force_header_overwrite": true, "routes": providers(&url)}));
+    let proxy = Proxy::start(&json!({"usage": true, "force_header_overwrite": true, "routes": providers(&url)}));
     let said = python("sdks.py", &[&format!("http://{}", proxy.address())]);
     assert!(said.ends_with("all ok\n"), "{said}");
     // An SDK may leave after the last event, before the end of the stream has been told to it.
     let is_good = |line: &Value| line["status"] == 404 || line["end"] == "done" || line["end"] == "client_gone";
     let log = proxy.log();
     assert!(log.iter().all(is_good), "{log:?}");
+    // What was asked for has figures, but for streams of OpenAI's whose client does not want any.
+    let asked = |line: &&Value| line["method"] == "POST" && line["status"] == 200;
+    let has_figures = |line: &Value| line["tokens_in"].as_u64() > Some(0) && line["tokens_out"].is_u64();
+    let posts: Vec<&Value> = log.iter().filter(asked).collect();
+    assert!(posts.len() > 25 && posts.iter().all(|line| line["model"] == "demo" && line["usage_partial"].is_boolean()));
+    for route in ["openai", "anthropic", "gemini"] {
+        let count = posts.iter().filter(|line| line["route"] == route && has_figures(line)).count();
+        assert!(count >= 2, "{route}: {posts:?}");
+    }
 }
 
 #[test]

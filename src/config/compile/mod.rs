@@ -9,6 +9,7 @@ mod limits;
 mod pick;
 mod retry;
 mod target;
+mod usage;
 mod way_out;
 
 use std::borrow::Cow;
@@ -88,6 +89,7 @@ struct Compiler<'a> {
 impl Compiler<'_> {
     fn file(&mut self, file: File, is_empty: impl Fn(&str) -> bool) -> Option<Snapshot> {
         let root = Path::default();
+        let usage = self.global_usage(&file, &root);
         let server = file.server;
         let base_path = self.base_path(server.base_path.as_deref(), &root.key("server").key("base_path"));
         let (accept, client) = self.limits(&server.limits, &root.key("server").key("limits"));
@@ -125,6 +127,7 @@ impl Compiler<'_> {
                 drop: &drop,
                 force: file.force_header_overwrite,
                 timeouts: file.timeouts,
+                usage: &usage,
                 way_out: &way_out,
                 tls: tls.as_ref(),
                 limits: in_all.as_ref(),
@@ -171,6 +174,7 @@ impl Compiler<'_> {
 
     fn route(&mut self, key: &str, raw: raw::Route, inherited: &Inherited<'_>, is_absent: bool, path: &Path) -> Route {
         let force = raw.force_header_overwrite.unwrap_or(inherited.force);
+        let (usage, drain) = self.usage(&raw, inherited.usage, false, path);
         let mark = self.found.len();
         let way_out = self.own_way_out(raw.proxy.as_deref(), &path.key("proxy"));
         let way_out = way_out.unwrap_or_else(|| inherited.way_out.clone());
@@ -219,6 +223,8 @@ impl Compiler<'_> {
             headers,
             force: raw.force_header_overwrite,
             http2: raw.http2,
+            drain: drain.filter(|_| usage.is_some()),
+            usage,
             timeouts: timeouts(&inherited.timeouts, &raw.timeouts),
             retry,
             fallback,
@@ -249,6 +255,7 @@ struct Inherited<'a> {
     drop: &'a [String],
     force: bool,
     timeouts: raw::Timeouts,
+    usage: &'a usage::Global,
     way_out: &'a WayOut,
     tls: Option<&'a Arc<Tls>>,
     limits: Option<&'a Arc<admit::Rule>>,

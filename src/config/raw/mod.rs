@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::listed::{HeaderValue, KeyStrategy};
-use super::scalar::{Hidden, IgnoredText, Language, LogFormat, Pem, Port, Texts, Time, in_order};
+use super::scalar::{Hidden, IgnoredText, Language, LogFormat, OnClientGone, Pem, Port, Texts, Time, in_order};
 pub use clients::ClientKey;
 pub use cors::Cors;
 pub use limits::{Budget, Limits, RouteTimeouts, Timeouts, UseLimits};
@@ -26,7 +26,7 @@ pub use retry::{Retry, RetryOn};
 ///
 /// Aqueduct 的配置: 可带注释和尾随逗号的 JSON，所有字段均可省略。
 /// 文本中可以使用 `${名称}`、`${名称:-默认值}` 和 `${file:/路径}`。
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(title = "Aqueduct configuration")]
 pub struct File {
@@ -74,6 +74,27 @@ pub struct File {
     ///
     /// 所有路由合计的用量限制；代理自身的应答不计入。
     pub limits: UseLimits,
+    /// Whether the figures that providers put into their answers are read along, for the log: tokens in and out, cached,
+    /// reasoning, and the model. Nothing of an answer changes. Routes can say otherwise.
+    ///
+    /// 是否读取服务商在响应中给出的用量（输入、输出、缓存、推理 token 数和模型）并写入日志。响应本身不受任何影响。路由可单独设置。
+    pub usage: bool,
+    /// The path of a JSON file with the prices of models, in the shape that LiteLLM keeps
+    /// (`model_prices_and_context_window.json`): where usage is read along, the log tells what it costs. A relative path
+    /// begins at the directory of this file.
+    ///
+    /// 模型价格文件的路径，格式与 LiteLLM 的 `model_prices_and_context_window.json` 相同: 读取用量时，日志同时给出费用。
+    /// 相对路径以此配置文件所在目录为准。
+    pub prices: Option<String>,
+    /// What becomes of an answer whose client leaves, where usage is read along. `cancel`: its upstream connection is
+    /// closed at once. `drain`: it is read to its end, for its figures.
+    ///
+    /// 读取用量时，客户端中途离开后如何处理响应。`cancel`: 立即断开上游；`drain`: 继续读完，以获得用量。
+    pub on_client_gone: OnClientGone,
+    /// For how long an answer is read on after its client has left. 0: no limit but those on upstreams.
+    ///
+    /// 客户端离开后最多再读取多久。0 表示只受对上游的时限约束。
+    pub drain_timeout: Time,
     /// A PEM file of certificate authorities that are trusted besides the usual ones.
     ///
     /// 额外信任的证书颁发机构 (PEM 文件)。
@@ -292,12 +313,49 @@ pub struct Route {
     /// 此路由的尝试都以 `retry.on` 中的情况失败后，依次改用的路由: 发送同一请求，使用那个路由的 Header、密钥、代理和限制。
     /// 不再使用那个路由自己的 fallback。
     pub fallback: Vec<String>,
+    /// Whether usage figures are read along on this route. `null`: as in the global setting.
+    ///
+    /// 此路由是否读取用量。`null` 沿用全局设置。
+    pub usage: Option<bool>,
+    /// What becomes of an answer of this route whose client leaves. `null`: as in the global setting.
+    ///
+    /// 此路由上客户端中途离开后如何处理响应。`null` 沿用全局设置。
+    #[schemars(with = "OnClientGone")]
+    pub on_client_gone: Option<OnClientGone>,
+    /// For how long an answer of this route is read on. `null`: as in the global setting.
+    ///
+    /// 此路由上最多再读取多久。`null` 沿用全局设置。
+    #[schemars(with = "Time")]
+    pub drain_timeout: Option<Time>,
     /// Whether clients may switch to another protocol, such as WebSocket. `false`: their `Upgrade` is removed, and the
     /// request goes on as an ordinary one. `null`: yes with a `target_url`, no on a universal route.
     ///
     /// 是否允许客户端切换到其他协议（如 WebSocket）。`false`: 移除 `Upgrade`，请求按普通请求转发。
     /// `null`: 有 `target_url` 的路由允许，万能路由不允许。
     pub upgrade: Option<bool>,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        Self {
+            schema: None,
+            server: Server::default(),
+            global_proxy: None,
+            no_proxy: None,
+            force_header_overwrite: false,
+            headers_to_drop: Vec::new(),
+            timeouts: Timeouts::default(),
+            limits: UseLimits::default(),
+            usage: false,
+            prices: None,
+            on_client_gone: OnClientGone::default(),
+            drain_timeout: Time(Duration::from_secs(60)),
+            ca_file: None,
+            client_keys: None,
+            cors: None,
+            routes: Vec::new(),
+        }
+    }
 }
 
 impl Default for Server {
@@ -341,6 +399,9 @@ impl Default for Route {
             cors: None,
             retry: None,
             fallback: Vec::new(),
+            usage: None,
+            on_client_gone: None,
+            drain_timeout: None,
             upgrade: None,
         }
     }
