@@ -1,4 +1,4 @@
-//! What tokens cost: a list of prices in the shape that LiteLLM keeps (`model_prices_and_context_window.json`).
+//! What tokens cost: a list of prices in the shape that `LiteLLM` keeps (`model_prices_and_context_window.json`).
 
 use std::collections::HashMap;
 
@@ -169,6 +169,7 @@ impl Price {
 }
 
 /// The name of a member, without what it holds for.
+#[derive(Clone, Copy)]
 enum Name<'a> {
     Plain(&'a str),
     Long(&'a str),

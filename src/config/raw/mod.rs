@@ -79,11 +79,11 @@ pub struct File {
     ///
     /// 是否读取服务商在响应中给出的用量（输入、输出、缓存、推理 token 数和模型）并写入日志。响应本身不受任何影响。路由可单独设置。
     pub usage: bool,
-    /// The path of a JSON file with the prices of models, in the shape that LiteLLM keeps
+    /// The path of a JSON file with the prices of models, in the shape that `LiteLLM` keeps
     /// (`model_prices_and_context_window.json`): where usage is read along, the log tells what it costs. A relative path
     /// begins at the directory of this file.
     ///
-    /// 模型价格文件的路径，格式与 LiteLLM 的 `model_prices_and_context_window.json` 相同: 读取用量时，日志同时给出费用。
+    /// 模型价格文件的路径，格式与 `LiteLLM` 的 `model_prices_and_context_window.json` 相同: 读取用量时，日志同时给出费用。
     /// 相对路径以此配置文件所在目录为准。
     pub prices: Option<String>,
     /// What becomes of an answer whose client leaves, where usage is read along. `cancel`: its upstream connection is
