@@ -21,6 +21,7 @@ use aqueduct::route::{Fixed, universal};
 use aqueduct::sse::Reader;
 use aqueduct::text::Lang;
 use aqueduct::upstream::{Guard, Handshake, Heard, Hosts, NoProxy, Proxy};
+use aqueduct::usage::{Prices, Question, Reader as UsageReader};
 use http::uri::PathAndQuery;
 
 /// A request head has one reading however it arrives, and what is forwarded of it has the same one.
@@ -434,5 +435,29 @@ pub fn sse(data: &[u8]) {
     let whole = read(&mut std::iter::once(data));
     for length in [1, 2, 3, 7] {
         assert_eq!(read(&mut data.chunks(length)), whole, "pieces of {length}");
+    }
+}
+
+/// Whatever an answer looks like, plain or coded: it is read to an end, and what is told of a plain one does not depend on
+/// how it comes.
+pub fn usage(data: &[u8]) {
+    const CODINGS: [Option<&[u8]>; 5] = [None, Some(b"gzip"), Some(b"deflate"), Some(b"br"), Some(b"zstd")];
+    let (&kind, data) = data.split_first().unwrap_or((&0, data));
+    let piece = usize::from(kind / 8) + 1;
+    let coding = CODINGS[usize::from(kind) % CODINGS.len()];
+    let read = |piece: usize| {
+        let mut reader = UsageReader::of(coding).expect("a coding that is known");
+        data.chunks(piece).for_each(|piece| reader.read(piece));
+        reader.finish(true)
+    };
+    let (whole, pieces) = (read(data.len().max(1)), read(piece));
+    if coding.is_none() && data.len() < 16 * 1024 {
+        assert_eq!(whole, pieces, "in pieces of {piece}");
+    }
+    let mut question = Question::default();
+    data.chunks(piece).for_each(|piece| question.read(piece));
+    let _ = question.model(data);
+    if let Ok(prices) = Prices::parse(data) {
+        let _ = prices.cost(&whole);
     }
 }

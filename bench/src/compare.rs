@@ -192,7 +192,7 @@ impl Work {
         let connections = match kind {
             Kind::Post | Kind::PostLog | Kind::PostTls | Kind::PostH2 | Kind::Rate => 32,
             Kind::StreamsH2 => 64,
-            Kind::Sse => 200,
+            Kind::Sse | Kind::SseUsage => 200,
             Kind::Idle => 1000,
             Kind::Down | Kind::Up | Kind::Start | Kind::Handshakes | Kind::Reuse => 1,
         };
@@ -259,6 +259,7 @@ fn print(compare: &Compare, kind: Kind, rows: &[Row]) {
         Kind::Handshakes | Kind::Reuse => return,
         Kind::Rate => ("small POST at 500/s", "CPU µs/request"),
         Kind::Sse => ("200 event streams, 20 ms apart", "CPU µs/event"),
+        Kind::SseUsage => ("200 event streams, 20 ms apart, usage read along", "CPU µs/event"),
         Kind::Idle => ("1000 silent streams", "KiB/stream"),
         Kind::Down => ("large answer", "CPU µs/MiB"),
         Kind::Up => ("large request", "CPU µs/MiB"),

@@ -70,6 +70,8 @@ pub(crate) enum Kind {
     Rate,
     /// Streams of events, with the delay of each from being sent to being read. Unit: an event.
     Sse,
+    /// The same along a route that reads usage along. Only the product has one.
+    SseUsage,
     /// Streams that are open and silent. Unit: a stream.
     Idle,
     /// One large answer. Unit: a MiB.
@@ -96,7 +98,7 @@ pub(crate) async fn run(load: &Load) -> Result<Figures, Box<dyn std::error::Erro
         Kind::Post | Kind::PostLog | Kind::PostTls | Kind::PostH2 => post(load).await?,
         Kind::StreamsH2 => streams_h2(load).await?,
         Kind::Rate => rate(load).await?,
-        Kind::Sse => sse(load).await?,
+        Kind::Sse | Kind::SseUsage => sse(load).await?,
         Kind::Idle => idle(load).await?,
         Kind::Down => down(load).await?,
         Kind::Up => up(load).await?,
@@ -320,7 +322,9 @@ impl Client {
 
     /// Reads a stream of events to its end, and notes how late each was.
     async fn stream(&mut self, target: &str, tally: &Tally) -> io::Result<()> {
-        self.stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: bench\r\n\r\n").as_bytes()).await?;
+        self.stream
+            .write_all(format!("POST {target} HTTP/1.1\r\nHost: bench\r\nContent-Length: 0\r\n\r\n").as_bytes())
+            .await?;
         self.seen.clear();
         loop {
             let read = self.stream.read(&mut self.buffer).await?;

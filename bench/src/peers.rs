@@ -143,6 +143,7 @@ impl Peer {
             Kind::PostTls | Kind::Handshakes => "/tls",
             Kind::PostH2 => "/h2",
             Kind::Reuse => "/reuse",
+            Kind::SseUsage => "/usage",
             _ => "/up",
         }
     }

@@ -51,12 +51,12 @@ impl Meter {
 
     /// Who listens to an answer with this body, if there may be something to hear.
     pub(super) fn on_answer(&mut self, answer: &ResponseHead, body: &Body) -> Option<Rc<dyn Tap>> {
-        let is_coded =
-            answer.fields.values(b"content-encoding").any(|coding| !coding.eq_ignore_ascii_case(b"identity"));
-        if !(200..300).contains(&answer.status) || is_coded {
+        let mut codings = answer.fields.values(b"content-encoding");
+        let coding = codings.next();
+        if !(200..300).contains(&answer.status) || codings.next().is_some() {
             return None;
         }
-        let ear = Ear::new(Reader::default(), body);
+        let ear = Ear::new(Reader::of(coding)?, body);
         self.answer = Some(Rc::clone(&ear));
         Some(ear)
     }

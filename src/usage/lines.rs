@@ -180,7 +180,10 @@ impl Lines {
 fn has_object(rest: &[u8]) -> bool {
     let rest = rest.strip_prefix(b"Metadata").unwrap_or(rest);
     let Some(rest) = rest.strip_prefix(b"\"") else { return false };
-    matches!(rest.trim_ascii_start().strip_prefix(b":"), Some(value) if value.trim_ascii_start().starts_with(b"{"))
+    // Not beyond the end of the line.
+    let behind_blanks = |rest: &[u8]| rest.iter().position(|byte| !matches!(byte, b' ' | b'\t'));
+    let at = |rest: &[u8], sign| behind_blanks(rest).filter(|at| rest[*at] == sign);
+    at(rest, b':').is_some_and(|colon| at(&rest[colon + 1..], b'{').is_some())
 }
 
 /// The document that a line is, or that is the data of its event.

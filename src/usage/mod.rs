@@ -5,17 +5,18 @@
 //! names in a few known places. It holds a fixed amount of memory whatever comes, and whatever comes changes nothing but
 //! what it says: of what it cannot read it knows nothing.
 
+mod coding;
 mod figures;
 mod json;
 mod lines;
+mod plain;
 mod prices;
 mod question;
 
 use std::sync::Arc;
 
-use figures::Figures;
-use json::Scanner;
-use lines::Lines;
+use coding::Decoder;
+use plain::Plain;
 pub use prices::{BadPrices, Prices};
 pub use question::Question;
 
@@ -37,68 +38,44 @@ impl Policy {
 }
 
 /// Reads the content of an answer along.
-#[derive(Debug, Default)]
-pub struct Reader {
-    shape: Shape,
-    figures: Figures,
-}
+pub struct Reader(Content);
 
-/// What the content looks like.
-#[derive(Debug, Default)]
-enum Shape {
-    /// Nothing has come but white space.
-    #[default]
-    Blank,
-    /// A document, or a list of them.
-    Document(Scanner),
-    /// A document that is over. Whether it was all turns out when something follows.
-    Behind,
-    /// Lines.
-    Lines(Lines),
-    /// Nothing that figures stand in.
-    Other,
+#[expect(clippy::large_enum_variant, reason = "nearly all are of the larger kind")]
+enum Content {
+    Plain(Plain),
+    /// Boxed: few answers are coded, and what is needed for those is large.
+    Coded(Box<Decoder>),
 }
 
 impl Reader {
+    /// A reader of content in this coding, if it can be read: `Content-Encoding` as it is written.
+    #[must_use]
+    pub fn of(coding: Option<&[u8]>) -> Option<Self> {
+        match coding {
+            None => Some(Self(Content::Plain(Plain::default()))),
+            Some(name) if name.trim_ascii().eq_ignore_ascii_case(b"identity") => Self::of(None),
+            Some(name) => Decoder::of(name).map(|decoder| Self(Content::Coded(Box::new(decoder)))),
+        }
+    }
+
     /// Shows it what comes next of the content.
-    pub fn read(&mut self, mut content: &[u8]) {
-        if let Shape::Blank = self.shape {
-            content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content).trim_ascii_start();
-            self.shape = match content.first() {
-                None => return,
-                Some(b'{' | b'[') => Shape::Document(Scanner::default()),
-                // `data`, `event`, `id`, `retry`, or a comment.
-                Some(b'd' | b'e' | b'i' | b'r' | b':') => Shape::Lines(Lines::default()),
-                Some(_) => Shape::Other,
-            };
-        }
-        if let Shape::Document(scanner) = &mut self.shape {
-            let Some(length) = scanner.read(content, &mut self.figures) else { return };
-            content = &content[length..];
-            self.shape = Shape::Behind;
-        }
-        if let Shape::Behind = self.shape {
-            content = content.trim_ascii_start();
-            self.shape = match content.first() {
-                None => return,
-                Some(b'{') => Shape::Lines(Lines::of_documents()),
-                Some(_) => Shape::Other,
-            };
-        }
-        if let Shape::Lines(lines) = &mut self.shape {
-            lines.read(content, &mut self.figures);
+    pub fn read(&mut self, content: &[u8]) {
+        match &mut self.0 {
+            Content::Plain(plain) => plain.read(content),
+            Content::Coded(decoder) => decoder.read(content),
         }
     }
 
     /// What is known of the answer. `whole`: all of it has been seen.
     #[must_use]
-    pub fn finish(mut self, whole: bool) -> Spending {
-        if let Shape::Lines(lines) = &mut self.shape {
-            lines.end(&mut self.figures);
+    pub fn finish(self, whole: bool) -> Spending {
+        match self.0 {
+            Content::Plain(plain) => plain.finish(whole),
+            Content::Coded(decoder) => {
+                let (plain, is_decoded) = decoder.finish();
+                plain.finish(whole && is_decoded)
+            }
         }
-        let is_over = !matches!(self.shape, Shape::Document(_));
-        let spending = self.figures.spending();
-        Spending { partial: spending.partial || !whole || !is_over, ..spending }
     }
 }
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 mod checks;
 
 type Check = fn(&[u8]);
-const CHECKS: [(&str, Check); 15] = [
+const CHECKS: [(&str, Check); 16] = [
     ("request_head", checks::request_head),
     ("response_head", checks::response_head),
     ("chunks", checks::chunks),
@@ -22,6 +22,7 @@ const CHECKS: [(&str, Check); 15] = [
     ("forwarded", checks::forwarded),
     ("stream_head", checks::stream_head),
     ("reset", checks::reset),
+    ("usage", checks::usage),
     ("sse", checks::sse),
 ];
 
