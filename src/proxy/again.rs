@@ -39,7 +39,7 @@ pub(super) type Answered = Result<(Wire, ResponseHead), Failure>;
 pub(super) struct Leg<'a> {
     pub(super) route: &'a Arc<Route>,
     pub(super) forward: Forwarding,
-    admission: Option<Box<Admission>>,
+    pub(super) admission: Option<Box<Admission>>,
     keys: Option<Box<Taken<'a>>>,
 }
 

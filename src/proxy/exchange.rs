@@ -17,6 +17,7 @@ use crate::h1::{self, Edit, Framing, RequestHead, Trailers, Version};
 use crate::headers::{Action, Rule};
 use crate::record::{Change, Forwarded, Record, Sent};
 use crate::relay::{Break, Flow, Nature, Outbox, Relay};
+use crate::spending::Money;
 use crate::stock;
 use crate::upstream::Key;
 
@@ -267,11 +268,14 @@ impl Exchange {
         key.http2 && is_client_http2 && self.course.is_none()
     }
 
-    /// Puts on record what has been used, if anybody has read along.
-    pub(super) fn settle(&mut self) {
+    /// Puts on record what has been used, if anybody has read along, and counts it where there are limits.
+    pub(super) fn settle(&mut self, admission: Option<&Admission>) {
         if let Some(meter) = self.meter.take() {
             let mut spending = meter.spending();
             spending.cost = meter.policy.cost(&spending);
+            if let Some(admission) = admission {
+                admission.settle(spending.tokens(), spending.cost.map(Money::picodollars));
+            }
             self.record.spent(spending);
         }
     }
@@ -286,7 +290,7 @@ impl Exchange {
 impl Drop for Exchange {
     /// Also of what is cut off at the end of the program it is on record how much it has used until then.
     fn drop(&mut self) {
-        self.settle();
+        self.settle(None);
     }
 }
 

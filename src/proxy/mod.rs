@@ -206,7 +206,9 @@ async fn walk(
     }
     let mut plan = respond::plan(exchange, &relay, head, worker, &answer);
     drop(answer);
-    Ok(respond::carry(exchange, &mut relay, worker, &leg.forward.key, upstream, &mut plan).await)
+    let after = respond::carry(exchange, &mut relay, worker, &leg.forward.key, upstream, &mut plan).await;
+    exchange.settle(leg.admission.as_deref());
+    Ok(after)
 }
 
 /// Answers what is no request.

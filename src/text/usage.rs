@@ -11,6 +11,8 @@ pub enum UsageProblem {
     UnusedPrices,
     /// Answers are read on for figures that nobody reads.
     UnusedDrain,
+    /// A budget of money, and no prices.
+    UnpricedBudget,
     /// The file of prices is no JSON; what the library says of it.
     PricesSyntax(String),
     /// The file of prices is something else.
@@ -40,6 +42,7 @@ impl UsageProblem {
             Self::UnusedDrain => f.write_str(
                 "answers are read on for their usage figures, which nobody reads here, so they are cancelled: set \"usage\": true",
             ),
+            Self::UnpricedBudget => f.write_str("without prices nothing is known to cost anything, so that this budget in dollars is never used up: name a file of prices in 'prices'"),
             Self::PricesSyntax(why) => write!(f, "the file of prices is not valid JSON: {}", shown(&**why)),
             Self::PricesShape => f.write_str(
                 "the file of prices is not an object of models, each of them an object with members such as input_cost_per_token",
@@ -58,6 +61,9 @@ impl UsageProblem {
             Self::UnusedPrices => f.write_str("没有任何路由读取用量，价格不起作用: 请设置 \"usage\": true"),
             Self::UnusedDrain => {
                 f.write_str("继续读取响应是为了获得用量，但这里没有读取用量，因此仍会取消: 请设置 \"usage\": true")
+            }
+            Self::UnpricedBudget => {
+                f.write_str("没有价格就不知道费用，这个美元预算永远不会用完: 请用 'prices' 指定价格文件")
             }
             Self::PricesSyntax(why) => {
                 write!(f, "价格文件不是有效的 JSON: {}", shown(&*system_words(why, Lang::Zh)))

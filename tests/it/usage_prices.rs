@@ -104,3 +104,32 @@ fn wrong_fields_are_refused_with_their_place() {
         }
     }
 }
+
+#[test]
+fn what_an_answer_used_counts_against_limits_that_ask_for_it() {
+    let upstream = Upstream::answering(ANSWER);
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("prices.json");
+    std::fs::write(&file, list(2.5e-06)).expect("writes");
+    // Each answer takes 1,100 tokens, and 0.0035 dollars. Nobody has said that usage is to be read along.
+    for (limits, code) in [
+        (json!({"tokens_per_minute": 2000}), "rate_limited"),
+        (json!({"budget": {"tokens": 2000, "per": "day"}}), "budget_exhausted"),
+        (json!({"budget": {"usd": 0.006, "per": "month"}}), "budget_exhausted"),
+    ] {
+        let proxy =
+            Proxy::start(&json!({"prices": file, "routes": {"a": {"target_url": upstream.url(), "limits": limits}}}));
+        let mut client = proxy.client();
+        for _ in 0..2 {
+            assert_eq!(client.send(POST).answer().status(), 200, "{limits}");
+        }
+        let refused = client.send(POST).answer();
+        assert_eq!((refused.status(), refused.field("x-aqueduct-error")), (429, Some(code)), "{limits}");
+        assert_eq!(proxy.logged(|line| line["status"] == 200)["cost_usd"], 0.0035);
+    }
+    let said = check(
+        &json!({"routes": {"a": {"target_url": "http://h", "limits": {"budget": {"usd": 1, "per": "day"}}}}}),
+        "en",
+    );
+    assert!(said.contains("routes.a.limits.budget: without prices"), "{said}");
+}

@@ -174,7 +174,7 @@ impl Compiler<'_> {
 
     fn route(&mut self, key: &str, raw: raw::Route, inherited: &Inherited<'_>, is_absent: bool, path: &Path) -> Route {
         let force = raw.force_header_overwrite.unwrap_or(inherited.force);
-        let (usage, drain) = self.usage(&raw, inherited.usage, false, path);
+        let (usage, drain) = self.usage(&raw, inherited.usage, path);
         let mark = self.found.len();
         let way_out = self.own_way_out(raw.proxy.as_deref(), &path.key("proxy"));
         let way_out = way_out.unwrap_or_else(|| inherited.way_out.clone());

@@ -13,6 +13,8 @@ use crate::usage::{BadPrices, Policy, Prices};
 /// What routes say otherwise or do not.
 pub(super) struct Global {
     is_on: bool,
+    /// Whether something that holds on all routes counts tokens or money, which nobody can do who does not read along.
+    is_needed: bool,
     prices: Option<Arc<Prices>>,
     on_client_gone: OnClientGone,
     drain_timeout: Time,
@@ -20,7 +22,20 @@ pub(super) struct Global {
 
 impl Compiler<'_> {
     pub(super) fn global_usage(&mut self, file: &File, root: &Path) -> Global {
-        let is_used = file.usage || file.routes.iter().any(|(_, route)| route.usage == Some(true));
+        let clients = file.client_keys.iter().flatten();
+        let is_needed = needs(&file.limits) || clients.clone().any(|(_, client)| needs(&client.limits));
+        let is_used = is_needed
+            || file.usage
+            || file.routes.iter().any(|(_, route)| route.usage == Some(true) || needs(&route.limits));
+        if file.prices.is_none() {
+            let routes = file.routes.iter().map(|(key, route)| (root.key("routes").key(key), &route.limits));
+            let clients = clients.map(|(name, client)| (root.key("client_keys").key(name), &client.limits));
+            for (path, limits) in [(root.clone(), &file.limits)].into_iter().chain(routes).chain(clients) {
+                if limits.budget.is_some_and(|budget| budget.usd.is_some()) {
+                    self.warn(&path.key("limits").key("budget"), UsageProblem::UnpricedBudget.into());
+                }
+            }
+        }
         if file.prices.is_some() && !is_used {
             self.warn(&root.key("prices"), UsageProblem::UnusedPrices.into());
         }
@@ -30,22 +45,16 @@ impl Compiler<'_> {
         let prices = file.prices.as_ref().and_then(|name| self.prices(name, &root.key("prices")));
         Global {
             is_on: file.usage,
+            is_needed,
             prices: prices.map(Arc::new),
             on_client_gone: file.on_client_gone,
             drain_timeout: file.drain_timeout,
         }
     }
 
-    /// How it is read along on a route, and for how long answers are read on. `is_needed`: something else on the route
-    /// counts tokens or money, which nobody can do who does not read along.
-    pub(super) fn usage(
-        &mut self,
-        raw: &raw::Route,
-        global: &Global,
-        is_needed: bool,
-        path: &Path,
-    ) -> (Option<Policy>, Option<Drain>) {
-        let is_on = raw.usage.unwrap_or(global.is_on) || is_needed;
+    /// How it is read along on a route, and for how long answers are read on.
+    pub(super) fn usage(&mut self, raw: &raw::Route, global: &Global, path: &Path) -> (Option<Policy>, Option<Drain>) {
+        let is_on = raw.usage.unwrap_or(global.is_on) || global.is_needed || needs(&raw.limits);
         if raw.on_client_gone == Some(OnClientGone::Drain) && !is_on {
             self.warn(&path.key("on_client_gone"), UsageProblem::UnusedDrain.into());
         }
@@ -69,6 +78,11 @@ impl Compiler<'_> {
         self.error(path, problem);
         None
     }
+}
+
+/// Whether it has to be known what exchanges use.
+fn needs(limits: &raw::UseLimits) -> bool {
+    limits.tokens_per_minute.is_some() || limits.budget.is_some()
 }
 
 impl From<BadPrices> for UsageProblem {
