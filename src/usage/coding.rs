@@ -37,7 +37,7 @@ enum Coding {
     /// How much memory it takes, the first byte says.
     BrotliBegins(Bounded),
     Brotli(Box<DecompressorWriter<Bounded>>),
-    Zstd(Zstd),
+    Zstd(Box<Zstd>),
     /// It cannot be read. What came before has been.
     Broken(Bounded),
 }
@@ -69,7 +69,7 @@ impl Decoder {
             () if is("gzip") || is("x-gzip") => Coding::Gzip(MultiGzDecoder::new(Bounded::default())),
             () if is("deflate") => Coding::Deflate(Bounded::default()),
             () if is("br") => Coding::BrotliBegins(Bounded::default()),
-            () if is("zstd") => Coding::Zstd(Zstd::default()),
+            () if is("zstd") => Coding::Zstd(Box::default()),
             () => return None,
         };
         Some(Self { coding, is_broken: false })
