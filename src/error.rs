@@ -59,6 +59,8 @@ pub enum Kind {
     ConcurrencyLimited(Scope),
     /// More in a minute than `requests_per_minute` or `tokens_per_minute`.
     RateLimited(Scope, Unit),
+    /// The server on which limits are counted is away, and `state_failure` is `closed`.
+    StateUnavailable,
     /// All of a `budget` is spent.
     BudgetExhausted(Scope, Unit),
     /// The name of the upstream could not be resolved.
@@ -196,7 +198,7 @@ impl Kind {
             | Self::UpstreamProxyReset
             | Self::UpstreamReset
             | Self::UpstreamBadAnswer => 502,
-            Self::Overloaded => 503,
+            Self::Overloaded | Self::StateUnavailable => 503,
             Self::UpstreamTimeout(_) => 504,
         }
     }
@@ -224,6 +226,7 @@ impl Kind {
             Self::Overloaded => "overloaded",
             Self::ConcurrencyLimited(_) => "concurrency_limited",
             Self::RateLimited(..) => "rate_limited",
+            Self::StateUnavailable => "state_unavailable",
             Self::BudgetExhausted(..) => "budget_exhausted",
             Self::UpstreamDns => "upstream_dns",
             Self::UpstreamConnect => "upstream_unreachable",
@@ -281,6 +284,7 @@ impl Kind {
             Self::RateLimited(scope, unit) => {
                 format!("Too many {} in a minute{}. Try again later.", unit.answer(), scope.answer()).into()
             }
+            Self::StateUnavailable => "Limits cannot be looked up at the moment. Try again shortly.".into(),
             Self::BudgetExhausted(scope, unit) => {
                 format!("The budget of {}{} is used up.", unit.answer(), scope.answer()).into()
             }

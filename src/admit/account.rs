@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::bucket::{Bucket, number, until_one};
+use super::bucket::{Bucket, number, until_one, whole};
 use super::budget::{Budget, Period, Spent};
 use super::refused::{Levels, Refused};
 use crate::error::{Kind, Scope, Unit};
@@ -29,6 +29,7 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Rule {
     pub(super) scope: Scope,
+    pub(super) name: Box<str>,
     pub(super) limits: Limits,
     pub(super) account: Arc<Account>,
 }
@@ -48,6 +49,8 @@ pub(super) struct Books {
     pub(super) tokens: Bucket,
     period: Option<Period>,
     spent: Spent,
+    /// What of it other instances have not heard of.
+    unsent: Spent,
 }
 
 /// This moment, by both clocks.
@@ -140,7 +143,7 @@ impl Rule {
     }
 
     /// Notes what an exchange has used.
-    pub(super) fn spend(&self, spent: Spent, now: Now) {
+    pub(super) fn spend(&self, spent: Spent, now: Now, is_shared: bool) {
         let Some(mut books) = self.books(now).filter(|_| self.limits.need_usage()) else { return };
         if self.limits.tokens_per_minute.is_some() {
             books.tokens.take(number(spent.tokens));
@@ -148,6 +151,34 @@ impl Rule {
         if self.limits.budget.is_some() {
             books.spent.add(spent);
         }
+        if is_shared {
+            books.unsent.add(spent);
+        }
+    }
+
+    /// The name under which several instances count this.
+    pub(super) fn key(&self) -> String {
+        let scope = match self.scope {
+            Scope::Client => "client",
+            Scope::Route => "route",
+            Scope::Server => "all",
+        };
+        // In braces: all of it lies on one server of a cluster.
+        format!("{{aqueduct}}:{scope}:{}", self.name)
+    }
+
+    /// What others have not heard of, if there is anything, and all else that is known: from here on they have.
+    pub(super) fn take_unsent(&self, now: Now) -> Option<(Spent, Spent)> {
+        let mut books = self.books(now)?;
+        let unsent = std::mem::take(&mut books.unsent);
+        let mut known = books.spent;
+        known.take_off(unsent);
+        (!unsent.is_nothing()).then_some((unsent, known))
+    }
+
+    /// They have not heard of it after all.
+    pub(super) fn put_back_unsent(&self, unsent: Spent) {
+        self.account.books().unsent.add(unsent);
     }
 }
 
@@ -188,9 +219,18 @@ impl Books {
         if let Some(budget) = limits.budget {
             let period = Some(budget.per.period(now.timestamp));
             if self.period != period {
-                (self.period, self.spent) = (period, Spent::default());
+                (self.period, self.spent, self.unsent) = (period, Spent::default(), Spent::default());
             }
         }
+    }
+
+    /// Takes over what several instances have counted together: requests and tokens of this minute, and what is spent.
+    pub(super) fn adopt(&mut self, [requests, tokens, spent_tokens, spent_picodollars]: [f64; 4], now: Now) {
+        self.requests = Bucket::with(requests, now.instant);
+        self.tokens = Bucket::with(tokens, now.instant);
+        self.spent = Spent { tokens: whole(spent_tokens), picodollars: whole(spent_picodollars) };
+        let unsent = self.unsent;
+        self.spent.add(unsent);
     }
 }
 

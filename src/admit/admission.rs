@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::account::{Now, Rule};
 use super::budget::Spent;
 use super::refused::{Levels, Refused};
+use super::state::State;
 use crate::error::Kind;
 
 /// The rules of one exchange, from the narrow to the wide: those of its client, of its route, of all.
@@ -17,48 +18,29 @@ pub(super) type Rules = [Option<Arc<Rule>>; 3];
 #[derive(Debug)]
 pub struct Admission {
     rules: Rules,
+    /// Where others hear of what is used.
+    state: Option<Arc<State>>,
 }
 
 impl Admission {
     /// Lets an exchange begin, if all of its rules do.
-    ///
-    /// All books are open at once while this is decided, so whoever is refused by one has used up nothing of the others,
-    /// not even for a moment. They are opened in the same order by everybody, so nobody waits in a circle.
     pub(super) fn under(rules: Rules, began: Instant) -> Result<Self, Refused> {
-        let now = Now::at(began);
-        let mut books = rules.each_ref().map(|rule| rule.as_ref().and_then(|rule| rule.books(now)));
-        let refusals = rules.iter().zip(&books).filter_map(|(rule, books)| match (rule, books) {
-            (Some(rule), Some(books)) => rule.refusal(books, now),
-            _ => None,
-        });
-        if let Some(refused) = refusals.max_by_key(|refused| refused.wait) {
-            return Err(refused);
-        }
-        for (place, rule) in rules.iter().enumerate() {
-            let Some(rule) = rule else { continue };
-            if !rule.take_place() {
-                rules[..place].iter().flatten().for_each(|rule| rule.leave_place());
-                let levels = books[place].as_ref().map_or_else(Levels::default, |books| rule.levels(books));
-                return Err(Refused::without_place(Kind::ConcurrencyLimited(rule.scope), levels));
-            }
-        }
-        for (rule, books) in rules.iter().zip(&mut books) {
-            if let (Some(rule), Some(books)) = (rule, books)
-                && rule.limits.requests_per_minute.is_some()
-            {
-                books.requests.take(1.0);
-            }
-        }
-        drop(books);
-        Ok(Self { rules })
+        begin(&rules, Now::at(began), Takes { places: true, requests: true })?;
+        Ok(Self { rules, state: None })
     }
 
-    /// Takes the place of another route's rule with this one's, if it lets the exchange in.
-    pub(super) fn change_route(&mut self, route: Option<&Arc<Rule>>, now: Instant) -> Result<(), Refused> {
-        let mut other = Self::under([None, route.cloned(), None], now)?;
-        // What goes with the other is the place on the route before.
+    /// The same where other instances are asked, too. Whoever is over a limit by what is known here is told without
+    /// asking; there is nothing that others could know that would help him.
+    pub(super) async fn shared(rules: Rules, began: Instant, state: &Arc<State>) -> Result<Self, Refused> {
+        begin(&rules, Now::at(began), Takes { places: true, requests: false })?;
+        let admission = Self { rules, state: Some(Arc::clone(state)) };
+        state.take(&admission.rules, began).await?;
+        Ok(admission)
+    }
+
+    /// Puts the rule of a route with its place in the stead of the one before, which goes.
+    pub(super) fn change_route(&mut self, mut other: Self) {
         std::mem::swap(&mut self.rules[1], &mut other.rules[1]);
-        Ok(())
     }
 
     /// Whether it has to be known what the answer has used.
@@ -71,11 +53,16 @@ impl Admission {
     /// cannot be noted.
     pub fn settle(&self, tokens: Option<u64>, picodollars: Option<u64>) {
         let spent = Spent { tokens: tokens.unwrap_or(0), picodollars: picodollars.unwrap_or(0) };
-        if spent.is_nothing() || !self.needs_usage() {
+        if spent.is_nothing() {
             return;
         }
         let now = Now::at(Instant::now());
-        self.rules.iter().flatten().for_each(|rule| rule.spend(spent, now));
+        for rule in self.rules.iter().flatten().filter(|rule| rule.limits.need_usage()) {
+            rule.spend(spent, now, self.state.is_some());
+            if let Some(state) = &self.state {
+                state.settle(rule);
+            }
+        }
     }
 }
 
@@ -83,4 +70,42 @@ impl Drop for Admission {
     fn drop(&mut self) {
         self.rules.iter().flatten().for_each(|rule| rule.leave_place());
     }
+}
+
+/// What is taken of an exchange that may begin.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Takes {
+    pub(super) places: bool,
+    pub(super) requests: bool,
+}
+
+/// Looks whether an exchange may begin under all of these rules, and takes what it needs.
+///
+/// All books are open at once while this is decided, so whoever is refused by one has used up nothing of the others,
+/// not even for a moment. They are opened in the same order by everybody, so nobody waits in a circle.
+pub(super) fn begin(rules: &Rules, now: Now, takes: Takes) -> Result<(), Refused> {
+    let mut books = rules.each_ref().map(|rule| rule.as_ref().and_then(|rule| rule.books(now)));
+    let refusals = rules.iter().zip(&books).filter_map(|(rule, books)| match (rule, books) {
+        (Some(rule), Some(books)) => rule.refusal(books, now),
+        _ => None,
+    });
+    if let Some(refused) = refusals.max_by_key(|refused| refused.wait) {
+        return Err(refused);
+    }
+    for (place, rule) in rules.iter().enumerate().filter(|_| takes.places) {
+        let Some(rule) = rule else { continue };
+        if !rule.take_place() {
+            rules[..place].iter().flatten().for_each(|rule| rule.leave_place());
+            let levels = books[place].as_ref().map_or_else(Levels::default, |books| rule.levels(books));
+            return Err(Refused::at_once(Kind::ConcurrencyLimited(rule.scope), levels));
+        }
+    }
+    for (rule, books) in rules.iter().zip(&mut books).filter(|_| takes.requests) {
+        if let (Some(rule), Some(books)) = (rule, books)
+            && rule.limits.requests_per_minute.is_some()
+        {
+            books.requests.take(1.0);
+        }
+    }
+    Ok(())
 }

@@ -15,8 +15,7 @@ pub(super) struct Bucket {
 
 impl Bucket {
     /// A bucket out of which so much is taken at this moment.
-    #[cfg(test)]
-    fn with(taken: f64, now: Instant) -> Self {
+    pub(super) fn with(taken: f64, now: Instant) -> Self {
         Self { taken, at: Some(now) }
     }
 

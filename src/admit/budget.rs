@@ -59,6 +59,15 @@ impl Budget {
 }
 
 impl Per {
+    /// How several instances call the period of this moment. Later ones come later in the alphabet.
+    pub(super) fn name(self, now: Timestamp) -> String {
+        let first = self.period(now).first;
+        match self {
+            Self::Day => format!("d{first}"),
+            Self::Month => format!("m{first}"),
+        }
+    }
+
     /// The period of this moment.
     pub(super) fn period(self, now: Timestamp) -> Period {
         let date = TimeZone::UTC.to_datetime(now).date();
@@ -91,6 +100,11 @@ impl Spent {
     pub(super) fn add(&mut self, more: Self) {
         self.tokens = self.tokens.saturating_add(more.tokens);
         self.picodollars = self.picodollars.saturating_add(more.picodollars);
+    }
+
+    pub(super) fn take_off(&mut self, less: Self) {
+        self.tokens = self.tokens.saturating_sub(less.tokens);
+        self.picodollars = self.picodollars.saturating_sub(less.picodollars);
     }
 
     pub(super) fn is_nothing(&self) -> bool {

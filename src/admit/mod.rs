@@ -15,6 +15,7 @@ mod budget;
 mod client;
 mod keys;
 mod refused;
+mod state;
 mod tallies;
 #[cfg(test)]
 mod tests;
@@ -25,10 +26,12 @@ use tokio::time::Instant;
 
 pub use account::{Limits, Rule};
 pub use admission::Admission;
+use admission::Rules;
 pub use budget::{Budget, Per};
 pub use client::{Client, Pattern, Standing};
 pub use keys::{Credentials, Keys, MIN_KEY};
 pub use refused::Refused;
+pub use state::{BadUrl, Failure, News, Setting, State};
 pub use tallies::Tallies;
 
 /// The limits that hold on one route.
@@ -38,6 +41,8 @@ pub struct Policy {
     pub route: Option<Arc<Rule>>,
     /// Those of all routes together.
     pub server: Option<Arc<Rule>>,
+    /// Who else counts.
+    pub state: Option<Arc<State>>,
 }
 
 impl Policy {
@@ -45,12 +50,11 @@ impl Policy {
     ///
     /// # Errors
     /// Which limit speaks against it.
-    pub fn enter(&self, client: Option<&Arc<Rule>>, began: Instant) -> Result<Option<Box<Admission>>, Refused> {
+    pub async fn enter(&self, client: Option<&Arc<Rule>>, began: Instant) -> Result<Option<Box<Admission>>, Refused> {
         if client.is_none() && self.route.is_none() && self.server.is_none() {
             return Ok(None);
         }
-        let rules = [client.cloned(), self.route.clone(), self.server.clone()];
-        Admission::under(rules, began).map(Box::new).map(Some)
+        self.leave([client.cloned(), self.route.clone(), self.server.clone()], began).await.map(Some)
     }
 
     /// Changes the leave of an exchange that goes on along this route instead of another: what it holds there is given up
@@ -58,14 +62,24 @@ impl Policy {
     ///
     /// # Errors
     /// Which limit of this route speaks against it. Then nothing has changed.
-    pub fn take_over(&self, admission: &mut Option<Box<Admission>>, now: Instant) -> Result<(), Refused> {
-        match admission {
-            Some(admission) => admission.change_route(self.route.as_ref(), now),
-            None if self.route.is_none() => Ok(()),
-            None => {
-                *admission = Some(Box::new(Admission::under([None, self.route.clone(), None], now)?));
-                Ok(())
-            }
+    pub async fn take_over(&self, admission: &mut Option<Box<Admission>>, now: Instant) -> Result<(), Refused> {
+        if self.route.is_none() && admission.is_none() {
+            return Ok(());
         }
+        let other = self.leave([None, self.route.clone(), None], now).await?;
+        match admission {
+            Some(admission) => admission.change_route(*other),
+            None => *admission = Some(other),
+        }
+        Ok(())
+    }
+
+    async fn leave(&self, rules: Rules, now: Instant) -> Result<Box<Admission>, Refused> {
+        let admission = match &self.state {
+            None => Admission::under(rules, now)?,
+            // Boxed: it is over before the exchange has begun, and must not weigh on every one.
+            Some(state) => Box::pin(Admission::shared(rules, now, state)).await?,
+        };
+        Ok(Box::new(admission))
     }
 }

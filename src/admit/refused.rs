@@ -29,8 +29,8 @@ pub(super) struct Levels {
 struct Span(Duration);
 
 impl Refused {
-    /// There is no place now; when there will be one, nobody knows.
-    pub(super) fn without_place(kind: Kind, levels: Levels) -> Self {
+    /// It is so now; until when, nobody knows.
+    pub(super) fn at_once(kind: Kind, levels: Levels) -> Self {
         Self { kind, wait: Duration::ZERO, levels }
     }
 

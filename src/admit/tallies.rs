@@ -1,11 +1,12 @@
 //! Accounts by their names: they outlive the configurations that ask for them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::time::Instant;
 
 use super::account::{Account, Limits, Now, Rule};
+use super::state::{BadUrl, Setting, State};
 use crate::error::Scope;
 
 /// How many accounts are kept that no configuration asks for.
@@ -15,6 +16,7 @@ const MAX_UNUSED: usize = 10_000;
 #[derive(Debug, Default)]
 pub struct Tallies {
     accounts: Mutex<HashMap<Name, Arc<Account>>>,
+    state: Mutex<Weak<State>>,
 }
 
 /// Whose account it is: names of routes and of clients do not meet.
@@ -45,7 +47,21 @@ impl Tallies {
         }
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         let account = Arc::clone(accounts.entry((scope, name.into())).or_default());
-        Some(Arc::new(Rule { scope, limits, account }))
+        Some(Arc::new(Rule { scope, name: name.into(), limits, account }))
+    }
+
+    /// The server that several instances share: the same as before, if nothing about it has changed.
+    ///
+    /// # Errors
+    /// The URL is none.
+    pub fn state(&self, setting: Setting) -> Result<Arc<State>, BadUrl> {
+        let mut last = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(state) = last.upgrade().filter(|state| *state.setting() == setting) {
+            return Ok(state);
+        }
+        let state = Arc::new(State::new(setting)?);
+        *last = Arc::downgrade(&state);
+        Ok(state)
     }
 
     /// Forgets what no configuration asks for, if nothing runs there and nothing is known of this minute, day or month.

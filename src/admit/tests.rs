@@ -1,6 +1,8 @@
 //! What all limits together do.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::*;
@@ -8,7 +10,7 @@ use crate::error::{Error, Kind, Scope, Unit};
 
 /// A policy with these limits on a route and in all.
 fn policy(tallies: &Tallies, route: Limits, server: Limits) -> Policy {
-    Policy { route: tallies.of_route("a", route), server: tallies.of_server(server) }
+    Policy { route: tallies.of_route("a", route), server: tallies.of_server(server), state: None }
 }
 
 fn at_once(max: usize) -> Limits {
@@ -33,9 +35,20 @@ fn running(rule: Option<&Arc<Rule>>) -> usize {
     rule.expect("a rule").account.running()
 }
 
+/// Without others that count, nothing has to be waited for.
+fn entered(policy: &Policy, client: Option<&Arc<Rule>>, began: Instant) -> Result<Option<Box<Admission>>, Refused> {
+    let mut cx = Context::from_waker(Waker::noop());
+    match pin!(policy.enter(client, began)).poll(&mut cx) {
+        Poll::Ready(result) => result,
+        Poll::Pending => panic!("it waits"),
+    }
+}
+
 impl Policy {
     fn ask(&self) -> Result<Box<Admission>, Kind> {
-        self.enter(None, Instant::now()).map(|admission| admission.expect("a limit")).map_err(|refused| refused.kind())
+        entered(self, None, Instant::now())
+            .map(|admission| admission.expect("a limit"))
+            .map_err(|refused| refused.kind())
     }
 
     /// How many are let in, one after the other.
@@ -51,7 +64,7 @@ const BUSY_SERVER: Kind = Kind::ConcurrencyLimited(Scope::Server);
 fn without_a_limit_everybody_may_begin_and_nothing_is_held() {
     let tallies = Tallies::default();
     let policy = policy(&tallies, NONE, NONE);
-    assert!((0..1000).all(|_| policy.enter(None, Instant::now()).expect("no limit").is_none()));
+    assert!((0..1000).all(|_| entered(&policy, None, Instant::now()).expect("no limit").is_none()));
     assert_eq!(tallies.count(), 0);
 }
 
@@ -120,7 +133,7 @@ async fn a_minute_of_requests_goes_at_once_and_the_rest_as_time_goes_by() {
     let tallies = Tallies::default();
     let policy = policy(&tallies, requests(30), NONE);
     assert_eq!(policy.let_in(), 30);
-    let refused = policy.enter(None, Instant::now()).expect_err("a minute is used up");
+    let refused = entered(&policy, None, Instant::now()).expect_err("a minute is used up");
     assert_eq!(refused.kind(), Kind::RateLimited(Scope::Route, Unit::Requests));
     assert_eq!(Error::from(refused).fields()[0], ("Retry-After", "2".to_owned()));
     tokio::time::advance(Duration::from_millis(1999)).await;
@@ -144,7 +157,7 @@ async fn who_is_refused_by_one_limit_uses_up_no_other() {
     assert_eq!(alone.let_in(), 6);
     // Nor does who finds no place use up a request, or the other way round.
     let both = Limits { max_concurrency: Some(1), ..requests(5) };
-    let other = Policy { route: tallies.of_route("b", both), server: None };
+    let other = Policy { route: tallies.of_route("b", both), server: None, state: None };
     let place = other.ask().expect("free");
     for _ in 0..100 {
         assert_eq!(other.ask().expect_err("occupied"), BUSY_ROUTE);
@@ -161,7 +174,11 @@ fn threads_together_are_let_in_exactly_so_often() {
     let tallies = Tallies::default();
     let routes: Vec<_> = ["a", "b", "c", "d"]
         .into_iter()
-        .map(|name| Policy { route: tallies.of_route(name, requests(EACH)), server: tallies.of_server(requests(10)) })
+        .map(|name| Policy {
+            route: tallies.of_route(name, requests(EACH)),
+            server: tallies.of_server(requests(10)),
+            state: None,
+        })
         .collect();
     let began = Instant::now();
     let let_in: Vec<AtomicUsize> = routes.iter().map(|_| AtomicUsize::new(0)).collect();
@@ -172,7 +189,7 @@ fn threads_together_are_let_in_exactly_so_often() {
                 for round in 0..4_000 {
                     let which = (round + number) % routes.len();
                     // By one clock, so that nothing comes back.
-                    if routes[which].enter(None, began).is_ok() {
+                    if entered(&routes[which], None, began).is_ok() {
                         let_in[which].fetch_add(1, Ordering::Relaxed);
                     }
                 }
@@ -183,8 +200,8 @@ fn threads_together_are_let_in_exactly_so_often() {
     assert_eq!(let_in.iter().sum::<usize>(), 10, "{let_in:?}");
     // What all routes together refused was taken from none of them.
     for (policy, let_in) in routes.iter().zip(let_in) {
-        let alone = Policy { route: policy.route.clone(), server: None };
-        let rest = (0..100).take_while(|_| alone.enter(None, began).is_ok()).count();
+        let alone = Policy { route: policy.route.clone(), server: None, state: None };
+        let rest = (0..100).take_while(|_| entered(&alone, None, began).is_ok()).count();
         assert_eq!(let_in + rest, 3);
     }
 }
@@ -199,7 +216,7 @@ async fn tokens_are_paid_for_afterwards() {
     let beside = policy.ask().expect("nothing known yet");
     admission.settle(Some(1400), None);
     beside.settle(None, None);
-    let refused = policy.enter(None, Instant::now()).expect_err("all used");
+    let refused = entered(&policy, None, Instant::now()).expect_err("all used");
     assert_eq!(refused.kind(), Kind::RateLimited(Scope::Route, Unit::Tokens));
     assert_eq!(Error::from(refused).fields()[0], ("Retry-After", "25".to_owned()));
     tokio::time::advance(Duration::from_secs(25)).await;
@@ -228,7 +245,8 @@ fn clients_come_before_routes_and_routes_before_all() {
     let alice = tallies.of_client("alice", requests(2));
     let policy = policy(&tallies, requests(3), NONE);
     let began = Instant::now();
-    let ask = |client: Option<&Arc<Rule>>| policy.enter(client, began).map(|_| ()).map_err(|refused| refused.kind());
+    let ask =
+        |client: Option<&Arc<Rule>>| entered(&policy, client, began).map(|_| ()).map_err(|refused| refused.kind());
     assert_eq!((ask(alice.as_ref()), ask(alice.as_ref())), (Ok(()), Ok(())));
     assert_eq!(ask(alice.as_ref()), Err(Kind::RateLimited(Scope::Client, Unit::Requests)));
     assert_eq!((ask(None), ask(None)), (Ok(()), Err(Kind::RateLimited(Scope::Route, Unit::Requests))));

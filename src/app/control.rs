@@ -10,7 +10,7 @@ use tokio::runtime::Builder;
 use tokio::time::sleep;
 
 use super::succession::{self, Succession};
-use super::{App, service};
+use super::{App, service, state};
 use crate::config::{Finding, Live, Outcome};
 use crate::record::Log;
 use crate::text::{Lang, Replacement, Say, Status, shown};
@@ -65,6 +65,7 @@ pub fn run(mut app: App, live: &Arc<Live>, log: &Log, ready: impl FnOnce(&App)) 
     })?;
     if ended != Ended::AtOnce {
         app.join();
+        state::finish(live);
     }
     Ok(ended)
 }
@@ -165,6 +166,7 @@ pub(super) fn tell(outcome: Outcome, live: &Live, log: &Log) {
         Outcome::Unchanged => {}
         Outcome::Swapped { warnings, needs_restart } => {
             warn(&warnings, live, log);
+            state::attend(live, log);
             let at = jiff::ZonedDateTime::now().strftime("%Y-%m-%d %H:%M:%S").to_string();
             log.notice(lang, &Say::Reloaded { at: &at });
             if needs_restart {

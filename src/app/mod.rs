@@ -12,6 +12,7 @@ mod predecessor;
 mod pulse;
 mod room;
 mod service;
+mod state;
 mod succession;
 #[cfg(unix)]
 mod successor;
@@ -108,6 +109,7 @@ impl App {
     /// The address, or threads, cannot be had.
     pub fn start(live: &Arc<Live>, log: &Log, heritage: Heritage) -> Result<Self, StartError> {
         let Heritage { mut inherited, predecessor } = heritage;
+        state::attend(live, log);
         let snapshot = Arc::clone(&live.current());
         let places = &snapshot.listen.places;
         let opened = doors::open(places, workers(&snapshot), &mut inherited)?;

@@ -127,7 +127,7 @@ fn told(plan: &Plan, lang: Lang) -> String {
     }
     let limit =
         |limit: Option<Duration>| limit.map_or_else(|| "-".to_owned(), |limit| format!("{} s", limit.as_secs_f64()));
-    let Policy { route, server } = &plan.route.admit;
+    let Policy { route, server, .. } = &plan.route.admit;
     if route.is_some() || server.is_some() {
         let (route, server) = (allowed(route.as_deref()), allowed(server.as_deref()));
         say(&Tell::ExplainLimits { route, server });

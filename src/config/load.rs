@@ -168,7 +168,7 @@ fn unused_host(value: &Value) -> Option<Path> {
 
 fn has_literal_keys(value: &Value) -> bool {
     let urls = routes(value).flat_map(|(_, route)| [&route["target_url"], &route["proxy"]]);
-    let mut urls = urls.chain([&value["global_proxy"]]).filter_map(Value::as_str);
+    let mut urls = urls.chain([&value["global_proxy"], &value["state"]]).filter_map(Value::as_str);
     // What would be masked is a login, or a key in the query.
     if urls.any(|url| !url.contains("${") && matches!(mask_target(url.trim().as_bytes()), Cow::Owned(_))) {
         return true;

@@ -89,6 +89,16 @@ pub enum Per {
     Month,
 }
 
+/// What happens to requests under limits while a shared state is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StateFailure {
+    /// Each instance counts for itself.
+    Open,
+    /// They are refused.
+    Closed,
+}
+
 impl Time {
     /// Reads `300ms`, `10s`, `5m`, `1h` or plain seconds.
     #[must_use]
@@ -349,6 +359,7 @@ schema!(LogFormat, "LogFormat", { "type": "string", "enum": ["pretty", "json"] }
 schema!(OnClientGone, "OnClientGone", { "type": "string", "enum": ["cancel", "drain"] });
 schema!(Language, "Language", { "type": "string", "enum": ["en", "zh"] });
 schema!(Per, "Per", { "type": "string", "enum": ["day", "month"] });
+schema!(StateFailure, "StateFailure", { "type": ["string", "null"], "enum": ["open", "closed", null] });
 schema!(Texts, "Texts", { "type": ["array", "string", "null"], "items": { "type": "string" } });
 schema!(IgnoredText, "Text", { "type": "string" });
 schema!(Pem, "Pem", { "type": "string" });

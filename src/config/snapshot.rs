@@ -43,6 +43,8 @@ pub struct Snapshot {
     pub tls: Option<Arc<upstream::tls::Tls>>,
     /// How requests leave on routes that name no proxy themselves.
     pub way_out: upstream::WayOut,
+    /// Where several instances count together.
+    pub state: Option<Arc<admit::State>>,
     /// What the banner says of the global policy.
     pub force: bool,
     /// Client headers that are removed, as written.

@@ -45,14 +45,14 @@ pub(super) struct Leg<'a> {
 
 impl<'a> Leg<'a> {
     /// Along the route that was asked for: station `admit`, and the keys that will be picked from.
-    pub(super) fn first(
+    pub(super) async fn first(
         exchange: &mut Exchange,
         route: &'a Arc<Route>,
         forward: Forwarding,
         peer: Peer,
         head: &RequestHead,
     ) -> Result<Self, Failure> {
-        let admission = exchange.admit(route)?;
+        let admission = exchange.admit(route).await?;
         if let Some(course) = &mut exchange.course {
             course.peer = Some(peer);
         }
@@ -190,7 +190,9 @@ pub(super) async fn judge<'a>(
     let gone_on = match next {
         Next::Tell => None,
         Next::Again(wait) => Some((wait, None)),
-        Next::Fallback => fallback(exchange, &mut course, head, snapshot, leg).map(|next| (Duration::ZERO, Some(next))),
+        Next::Fallback => {
+            fallback(exchange, &mut course, head, snapshot, leg).await.map(|next| (Duration::ZERO, Some(next)))
+        }
     };
     exchange.course = Some(course);
     let (Some((wait, next)), Some(why)) = (gone_on, failed) else {
@@ -272,7 +274,7 @@ fn outcome(kind: Kind, is_untouched: bool) -> Option<Outcome> {
 }
 
 /// The next fallback that can take the request. The place on the route before is given up for one on it.
-fn fallback<'a>(
+async fn fallback<'a>(
     exchange: &Exchange,
     course: &mut Course,
     head: &RequestHead,
@@ -286,7 +288,7 @@ fn fallback<'a>(
         let Ok(forward) = choose::fallback(snapshot, route, head, exchange.credentials.as_deref(), &first_key) else {
             continue;
         };
-        if route.admit.take_over(&mut leg.admission, Instant::now()).is_ok() {
+        if route.admit.take_over(&mut leg.admission, Instant::now()).await.is_ok() {
             course.made = 0;
             course.present = Arc::clone(&route.key);
             return Some((route, forward));

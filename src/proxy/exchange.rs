@@ -156,9 +156,9 @@ impl Exchange {
     }
 
     /// Station `admit`: the exchange runs from here on, if it may. It has ended when what this gives goes.
-    pub(super) fn admit(&self, route: &Route) -> Result<Option<Box<Admission>>, Failure> {
+    pub(super) async fn admit(&self, route: &Route) -> Result<Option<Box<Admission>>, Failure> {
         let client = self.client.as_ref().and_then(|client| client.limits.as_ref());
-        route.admit.enter(client, self.began).map_err(|refused| Error::from(refused).into())
+        route.admit.enter(client, self.began).await.map_err(|refused| Error::from(refused).into())
     }
 
     /// Both directions of the exchange, with nothing of the request on its way yet: each attempt begins with a head.

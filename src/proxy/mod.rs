@@ -179,7 +179,7 @@ async fn walk(
     let mut leg = match exchange.choose(&snapshot, head)? {
         Way::Health => return Ok(reply::health(exchange, client, head).await),
         Way::Preflight(lines) => return Ok(reply::preflight(exchange, client, head, lines).await),
-        Way::Route(route, forward) => Leg::first(exchange, route, forward, client.peer, head)?,
+        Way::Route(route, forward) => Leg::first(exchange, route, forward, client.peer, head).await?,
     };
     let mut relay = exchange.relay(client, head, &leg.forward.key);
     exchange.listen(&mut relay, head, leg.route);

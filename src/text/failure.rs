@@ -48,6 +48,7 @@ impl Failure {
                 let (unit, field) = rate(unit);
                 write!(f, "more {unit} in a minute than {}.{field}", limits(scope))
             }
+            Kind::StateUnavailable => f.write_str("the server in 'state' is away, and state_failure is \"closed\""),
             Kind::BudgetExhausted(scope, unit) => write!(f, "{}.budget.{} is used up", limits(scope), budget(unit)),
             Kind::UpstreamDns => f.write_str("the upstream's name could not be resolved"),
             Kind::UpstreamConnect => f.write_str("the upstream takes no connection"),
@@ -89,6 +90,7 @@ impl Failure {
             Kind::Overloaded => f.write_str("连接数超过 server.limits.max_connections"),
             Kind::ConcurrencyLimited(scope) => write!(f, "同时进行的请求数超过 {}.max_concurrency", limits(scope)),
             Kind::RateLimited(scope, unit) => write!(f, "一分钟内的用量超过 {}.{}", limits(scope), rate(unit).1),
+            Kind::StateUnavailable => f.write_str("'state' 中的服务器不可用，且 state_failure 为 \"closed\""),
             Kind::BudgetExhausted(scope, unit) => write!(f, "{}.budget.{} 已用完", limits(scope), budget(unit)),
             Kind::UpstreamDns => f.write_str("无法解析上游域名"),
             Kind::UpstreamConnect => f.write_str("无法连接上游"),

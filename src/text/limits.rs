@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Lang, Speak};
+use super::{Lang, Speak, shown};
 
 /// What somebody may use, in words.
 #[derive(Debug, Clone, Copy, Default)]
@@ -30,6 +30,14 @@ pub enum LimitProblem {
     BudgetWithoutPer,
     /// No amount of money.
     BadAmount,
+    /// Not the URL of a Redis.
+    BadState,
+    /// No time at all, or too much, for an answer of the Redis.
+    BadStateTimeout,
+    /// A Redis, and nothing to be counted there.
+    UnusedState,
+    /// What happens without a Redis that is not there anyhow.
+    UnusedStateField,
 }
 
 impl Speak for Allowed {
@@ -72,6 +80,48 @@ impl Allowed {
     }
 }
 
+/// What becomes of a Redis that several instances share.
+#[derive(Debug, Clone, Copy)]
+pub enum StateNews<'a> {
+    /// It is there.
+    Up {
+        /// Where.
+        place: &'a str,
+    },
+    /// It is away.
+    Down {
+        /// Where it should be.
+        place: &'a str,
+        /// Why, as the library says it.
+        why: &'a str,
+        /// Whether requests are refused meanwhile.
+        is_closed: bool,
+    },
+}
+
+impl Speak for StateNews<'_> {
+    fn speak(&self, lang: Lang, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (lang, self) {
+            (Lang::En, Self::Up { place }) => write!(f, "🔗 Limits are shared on Redis at {}.", shown(*place)),
+            (Lang::Zh, Self::Up { place }) => write!(f, "🔗 用量限制通过 Redis {} 共享。", shown(*place)),
+            (Lang::En, Self::Down { place, why, is_closed }) => {
+                let then = match is_closed {
+                    true => "Requests under limits are answered with 503 until it is back.",
+                    false => "Limits hold for this instance alone until it is back.",
+                };
+                write!(f, "⚠️  Redis at {} is away: {}. {then}", shown(*place), shown(*why))
+            }
+            (Lang::Zh, Self::Down { place, why, is_closed }) => {
+                let then = match is_closed {
+                    true => "恢复之前，受限制的请求返回 503。",
+                    false => "恢复之前，限制仅对本实例有效。",
+                };
+                write!(f, "⚠️  Redis {} 不可用: {}。{then}", shown(*place), shown(*why))
+            }
+        }
+    }
+}
+
 impl Speak for LimitProblem {
     fn speak(&self, lang: Lang, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match lang {
@@ -86,6 +136,14 @@ impl LimitProblem {
         match self {
             Self::EmptyBudget => "a budget needs 'tokens' or 'usd', or both",
             Self::BudgetWithoutPer => "a budget has to say for how long it is: set 'per' to \"day\" or \"month\"",
+            Self::BadState => {
+                "expected the URL of a Redis: \"redis://user:password@host:6379/0\", \"rediss://\" with TLS, or \"unix:///path\", with special characters percent-encoded"
+            }
+            Self::BadStateTimeout => "expected a time from 1 ms to 60 s",
+            Self::UnusedState => {
+                "there is no limit that could be counted there, but for max_concurrency, which each instance counts for itself"
+            }
+            Self::UnusedStateField => "without 'state' this does nothing",
             Self::BadAmount => "expected an amount in dollars: more than 0, and at most 1000000",
         }
     }
@@ -94,6 +152,12 @@ impl LimitProblem {
         match self {
             Self::EmptyBudget => "预算需要 'tokens' 或 'usd'，或两者都有",
             Self::BudgetWithoutPer => "预算需要写明周期: 请将 'per' 设为 \"day\" 或 \"month\"",
+            Self::BadState => {
+                "应为 Redis 的 URL: \"redis://用户:密码@主机:6379/0\"、使用 TLS 的 \"rediss://\"，或 \"unix:///路径\"，特殊字符需用百分号编码"
+            }
+            Self::BadStateTimeout => "应为 1 毫秒到 60 秒之间的时长",
+            Self::UnusedState => "没有可在其中计数的限制；max_concurrency 由每个实例各自计数",
+            Self::UnusedStateField => "没有 'state' 时此项不起作用",
             Self::BadAmount => "应为美元金额: 大于 0，且不超过 1000000",
         }
     }

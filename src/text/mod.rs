@@ -32,7 +32,7 @@ pub use doors::DoorProblem;
 pub use failure::failure;
 pub use help::Help;
 pub use json::JsonType;
-pub use limits::{Allowed, LimitProblem};
+pub use limits::{Allowed, LimitProblem, StateNews};
 pub use pick::{Entry, PickProblem, Rested, Stands};
 pub use problem::Problem;
 pub use replacement::{Replacement, Unreplaced};

@@ -129,7 +129,10 @@ fn examples_in_documents_load() {
         let text = std::fs::read_to_string(&file).expect("text");
         for example in blocks(&text, "jsonc") {
             // Examples name keys of an environment that is not here.
-            let example = example.replace("_API_KEY}", "_API_KEY:-key}").replace("${file:/run/secrets/openai}", "key");
+            let example = example
+                .replace("_API_KEY}", "_API_KEY:-key}")
+                .replace("_PASSWORD}", "_PASSWORD:-key}")
+                .replace("${file:/run/secrets/openai}", "key");
             let example = ["/etc/aqueduct/tls", "/etc/letsencrypt/live/llm.example.com"]
                 .iter()
                 .fold(example, |example, path| example.replace(path, directory.path().to_str().expect("text")));

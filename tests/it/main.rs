@@ -40,6 +40,7 @@ mod reuse;
 mod routing;
 mod secrets;
 mod service;
+mod shared_limits;
 mod soak;
 mod streaming;
 mod time_limits;

@@ -1,10 +1,14 @@
 //! Limits, of clients and in time.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use super::Compiler;
 use crate::config::raw;
-use crate::config::scalar::Per;
+use crate::config::scalar::{Per, StateFailure};
 use crate::h1;
 use crate::jsonc::Path;
+use crate::secret::Secret;
 use crate::text::{LimitProblem, Problem};
 use crate::{accept, admit, h2, relay};
 
@@ -12,6 +16,9 @@ use crate::{accept, admit, h2, relay};
 const MAX_HEAD: u64 = 16 << 20;
 /// The largest budget in dollars.
 const MAX_DOLLARS: f64 = 1_000_000.0;
+/// How long a request waits for a shared state, and how long it could at most.
+const STATE_TIMEOUT: Duration = Duration::from_millis(100);
+const MAX_STATE_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Compiler<'_> {
     pub(super) fn limits(&mut self, raw: &raw::Limits, path: &Path) -> (accept::Limits, relay::ClientLimits) {
@@ -54,6 +61,33 @@ impl Compiler<'_> {
         }
     }
 
+    /// Where several instances count their limits together.
+    pub(super) fn state(&mut self, file: &raw::File, root: &Path) -> Option<Arc<admit::State>> {
+        let fields = [("state_failure", file.state_failure.is_some()), ("state_timeout", file.state_timeout.is_some())];
+        let Some(url) = file.state.as_deref() else {
+            for (field, _) in fields.into_iter().filter(|(_, is_there)| *is_there) {
+                self.warn(&root.key(field), LimitProblem::UnusedStateField.into());
+            }
+            return None;
+        };
+        let timeout = file.state_timeout.map_or(STATE_TIMEOUT, |timeout| timeout.0);
+        if !(Duration::from_millis(1)..=MAX_STATE_TIMEOUT).contains(&timeout) {
+            self.error(&root.key("state_timeout"), LimitProblem::BadStateTimeout.into());
+        }
+        let failure = match file.state_failure {
+            Some(StateFailure::Closed) => admit::Failure::Closed,
+            Some(StateFailure::Open) | None => admit::Failure::Open,
+        };
+        let clients = file.client_keys.iter().flatten().map(|(_, client)| &client.limits);
+        let mut limits = file.routes.iter().map(|(_, route)| &route.limits).chain(clients).chain([&file.limits]);
+        if !limits.any(raw::UseLimits::can_be_shared) {
+            self.warn(&root.key("state"), LimitProblem::UnusedState.into());
+        }
+        let setting = admit::Setting { url: Secret::new(url.as_bytes()), failure, timeout };
+        let state = self.context.tallies.state(setting);
+        state.map_err(|_| self.error(&root.key("state"), LimitProblem::BadState.into())).ok()
+    }
+
     fn budget(&mut self, raw: &raw::Budget, path: &Path) -> Option<admit::Budget> {
         let picodollars = raw.usd.map(|usd| {
             if !(usd > 0.0 && usd <= MAX_DOLLARS) {
@@ -73,6 +107,12 @@ impl Compiler<'_> {
             }
         };
         Some(admit::Budget { tokens: raw.tokens, picodollars, per })
+    }
+}
+
+impl raw::UseLimits {
+    fn can_be_shared(&self) -> bool {
+        self.requests_per_minute.is_some() || self.tokens_per_minute.is_some() || self.budget.is_some()
     }
 }
 

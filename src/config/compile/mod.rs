@@ -90,6 +90,7 @@ impl Compiler<'_> {
     fn file(&mut self, file: File, is_empty: impl Fn(&str) -> bool) -> Option<Snapshot> {
         let root = Path::default();
         let usage = self.global_usage(&file, &root);
+        let state = self.state(&file, &root);
         let server = file.server;
         let base_path = self.base_path(server.base_path.as_deref(), &root.key("server").key("base_path"));
         let (accept, client) = self.limits(&server.limits, &root.key("server").key("limits"));
@@ -132,6 +133,7 @@ impl Compiler<'_> {
                 tls: tls.as_ref(),
                 limits: in_all.as_ref(),
                 names: &names,
+                state: state.as_ref(),
             };
             let is_absent = is_empty(&key);
             let route = self.route(&key, route, &inherited, is_absent, &path);
@@ -167,6 +169,7 @@ impl Compiler<'_> {
             health,
             tls,
             way_out,
+            state,
             force: file.force_header_overwrite,
             headers_to_drop: drop,
         })
@@ -218,6 +221,7 @@ impl Compiler<'_> {
             admit: admit::Policy {
                 route: self.context.tallies.of_route(key, limits),
                 server: inherited.limits.cloned(),
+                state: inherited.state.cloned(),
             },
             keys,
             headers,
@@ -260,6 +264,7 @@ struct Inherited<'a> {
     tls: Option<&'a Arc<Tls>>,
     limits: Option<&'a Arc<admit::Rule>>,
     names: &'a Names,
+    state: Option<&'a Arc<admit::State>>,
 }
 
 fn health(base_path: &BasePath) -> Box<str> {

@@ -15,7 +15,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::listed::{HeaderValue, KeyStrategy};
-use super::scalar::{Hidden, IgnoredText, Language, LogFormat, OnClientGone, Pem, Port, Texts, Time, in_order};
+use super::scalar::{
+    Hidden, IgnoredText, Language, LogFormat, OnClientGone, Pem, Port, StateFailure, Texts, Time, in_order,
+};
 pub use clients::ClientKey;
 pub use cors::Cors;
 pub use limits::{Budget, Limits, RouteTimeouts, Timeouts, UseLimits};
@@ -95,6 +97,24 @@ pub struct File {
     ///
     /// 客户端离开后最多再读取多久。0 表示只受对上游的时限约束。
     pub drain_timeout: Time,
+    /// A Redis (5 or later, or Valkey) on which several instances count their limits together:
+    /// `redis://user:password@host:6379/0`, `rediss://` with TLS, `unix:///path`. `null`: each counts for itself, in memory.
+    ///
+    /// 多个实例共享用量限制的 Redis（5 或更高版本，或 Valkey）: `redis://用户:密码@主机:6379/0`、使用 TLS 的 `rediss://`、
+    /// `unix:///路径`。`null` 表示各自在内存中计数。
+    #[schemars(with = "Option<String>")]
+    pub state: Option<Hidden>,
+    /// What happens to requests under limits while the Redis is away: `open` (each instance counts for itself) or `closed`
+    /// (503). `null`: `open`.
+    ///
+    /// Redis 不可用时如何处理受限制的请求: `open`（各实例自行计数）或 `closed`（返回 503）。`null` 即 `open`。
+    #[schemars(with = "StateFailure")]
+    pub state_failure: Option<StateFailure>,
+    /// How long a request waits for the Redis before it counts as away. `null`: 0.1 seconds.
+    ///
+    /// 请求等待 Redis 多久后视其为不可用。`null` 即 0.1 秒。
+    #[schemars(with = "Time")]
+    pub state_timeout: Option<Time>,
     /// A PEM file of certificate authorities that are trusted besides the usual ones.
     ///
     /// 额外信任的证书颁发机构 (PEM 文件)。
@@ -350,6 +370,9 @@ impl Default for File {
             prices: None,
             on_client_gone: OnClientGone::default(),
             drain_timeout: Time(Duration::from_secs(60)),
+            state: None,
+            state_failure: None,
+            state_timeout: None,
             ca_file: None,
             client_keys: None,
             cors: None,
