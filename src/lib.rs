@@ -9,7 +9,7 @@
 //! cli ──> app ──> proxy ─┬─> accept    where clients come in, and how their requests are read
 //!          │             ├─> route     which route a request takes, and where that leads
 //!          │             ├─> admit     whose key is good, and who may begin where there is a limit
-//!          │             ├─> pick      which key it takes, where there are several
+//!          │             ├─> pick      which key and which target it takes, of several
 //!          │             ├─> headers   which header fields go on
 //!          │             ├─> upstream  connections to upstreams
 //!          │             ├─> relay     both directions at once, every wait with a limit

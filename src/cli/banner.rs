@@ -83,7 +83,9 @@ fn route_line(base_path: &str, route: &Route, snapshot: &Snapshot) -> String {
     let target = match &route.target {
         Target::Universal(_) => say(&Say::Universal),
         Target::Missing if route.shown_target.is_empty() => say(&Say::MissingTarget),
-        Target::Missing | Target::Fixed { .. } | Target::NoWayOut(_) => shown(&*route.shown_target).to_string(),
+        Target::Missing | Target::Fixed { .. } | Target::Several(_) | Target::NoWayOut(_) => {
+            shown(&*route.shown_target).to_string()
+        }
     };
     let mut notes = Vec::new();
     if !route.enabled {

@@ -100,6 +100,10 @@ fn told(plan: &Plan, lang: Lang) -> String {
     let universal = guard.is_some();
     let url = [&plan.base[..], &mask_target(&plan.target)].concat();
     say(&Say::Forwarded { route: &shown(&*plan.route.key), universal, url: &shown(&url) });
+    if let Target::Several(several) = &plan.route.target {
+        let (count, targets) = (several.places.len(), &shown(&*plan.route.shown_target));
+        say(&Tell::ExplainTargets { count, targets });
+    }
     say(&Tell::ExplainHost(&shown(&plan.host)));
     say(&Tell::ExplainWay(&shown(&ways::told(&plan.way, lang))));
     if let Some(guard) = guard {

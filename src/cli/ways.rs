@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::{Route, Snapshot, Target};
+use crate::origin::Origin;
 use crate::text::{Decided, Lang, Say, Speak, Way, shown};
 use crate::upstream::{BadProxy, Proxy, Reason, Taken};
 
@@ -30,19 +31,29 @@ pub(super) fn of_route(route: &Route, snapshot: &Snapshot) -> Option<String> {
     let lang = snapshot.lang;
     match &route.target {
         Target::Missing => None,
-        Target::Fixed { url, .. } => match route.way_out.take(url.origin()).ok()? {
-            Taken { proxy: None, because: Reason::Nobody | Reason::Global } => None,
-            // Worth a word only where others go through a proxy.
-            Taken { proxy: None, because: Reason::Route } if snapshot.way_out.proxies().is_empty() => None,
-            Taken { proxy: Some(proxy), because: Reason::Route } => Some(proxy.to_string()),
-            taken => Some(told(&taken, lang)),
-        },
+        Target::Fixed { url, .. } => to_origin(url.origin(), route, snapshot),
+        Target::Several(several) => {
+            let ways = several.places.iter().filter_map(|place| to_origin(&place.key.origin, route, snapshot));
+            let mut ways: Vec<_> = ways.collect();
+            ways.dedup();
+            (!ways.is_empty()).then(|| ways.join(", "))
+        }
         Target::NoWayOut(bad) => Some(sentence(Some(UNUSABLE), &Reason::Variable(bad.name), lang)),
         Target::Universal(_) => {
             let candidates = route.way_out.proxies();
             let told: Vec<_> = candidates.iter().map(|(proxy, because)| candidate(proxy, because, lang)).collect();
             (!told.is_empty()).then(|| told.join(", "))
         }
+    }
+}
+
+fn to_origin(origin: &Origin, route: &Route, snapshot: &Snapshot) -> Option<String> {
+    match route.way_out.take(origin).ok()? {
+        Taken { proxy: None, because: Reason::Nobody | Reason::Global } => None,
+        // Worth a word only where others go through a proxy.
+        Taken { proxy: None, because: Reason::Route } if snapshot.way_out.proxies().is_empty() => None,
+        Taken { proxy: Some(proxy), because: Reason::Route } => Some(proxy.to_string()),
+        taken => Some(told(&taken, snapshot.lang)),
     }
 }
 

@@ -167,7 +167,11 @@ fn unused_host(value: &Value) -> Option<Path> {
 }
 
 fn has_literal_keys(value: &Value) -> bool {
-    let urls = routes(value).flat_map(|(_, route)| [&route["target_url"], &route["proxy"]]);
+    let urls = routes(value).flat_map(|(_, route)| {
+        let several = route["target_url"].as_array().into_iter().flatten();
+        let several = several.map(|target| target.get("url").unwrap_or(target));
+        several.chain([&route["target_url"], &route["proxy"]])
+    });
     let mut urls = urls.chain([&value["global_proxy"], &value["state"]]).filter_map(Value::as_str);
     // What would be masked is a login, or a key in the query.
     if urls.any(|url| !url.contains("${") && matches!(mask_target(url.trim().as_bytes()), Cow::Owned(_))) {
@@ -210,7 +214,7 @@ fn keep_numbers_as_written(value: &mut Value, map: &Map, json: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::listed::HeaderValue;
+    use super::super::listed::{HeaderValue, TargetUrl};
     use super::*;
     use crate::secret::Secret;
     use crate::text::Lang;
@@ -251,7 +255,8 @@ mod tests {
     fn references_are_put_in_and_their_faults_have_a_place() {
         let text = r#"{"routes": {"a": {"target_url": "http://${KEY}", "proxy": "${NO}"}}}"#;
         let loaded = load(text.as_bytes(), around()).expect("JSON");
-        assert_eq!(loaded.file.routes[0].1.target_url.as_deref(), Some("http://sk-1"));
+        let mut urls = loaded.file.routes[0].1.target_url.iter().flat_map(TargetUrl::urls);
+        assert_eq!(urls.next(), Some("http://sk-1"));
         assert!(
             lines(&loaded.findings)[0]
                 .starts_with("config.json:1:59: routes.a.proxy: the environment variable NO is not set")
@@ -290,6 +295,9 @@ mod tests {
         for (field, has) in [
             ("\"target_url\": \"http://u:p@h\"", true),
             ("\"target_url\": \"http://h/?key=x\"", true),
+            ("\"target_url\": [\"http://h\", {\"url\": \"http://h/?key=x\"}]", true),
+            ("\"target_url\": [\"http://u:p@h\"]", true),
+            ("\"target_url\": [\"http://h\", \"http://i\"]", false),
             ("\"proxy\": \"socks5://u:p@h\"", true),
             ("\"proxy\": \"http://u:${KEY}@h\"", false),
             ("\"target_url\": \"http://h/x?v=1\"", false),

@@ -19,4 +19,4 @@ pub use finding::{Finding, Severity, has_errors};
 pub use live::{Live, Outcome, Overrides, Source};
 pub use load::{Loaded, Places, Surroundings, load};
 pub use print::Print;
-pub use snapshot::{Listen, Route, Snapshot, Target};
+pub use snapshot::{Listen, Place, Route, Several, Snapshot, Target};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::h1::{RequestHead, Upgrade};
 use crate::record::Style;
+use crate::secret::Secret;
 use crate::text::Lang;
 use crate::{accept, admit, headers, pick, relay, retry, route, upstream, usage};
 
@@ -109,6 +110,28 @@ impl Route {
     }
 }
 
+/// Several places to which a route leads.
+#[derive(Debug)]
+pub struct Several {
+    /// In the order of the file.
+    pub places: Box<[Place]>,
+    /// Which of them is picked.
+    pub picks: pick::Targets,
+}
+
+/// One of several places.
+#[derive(Debug)]
+pub struct Place {
+    /// What is added to the rest of the path.
+    pub url: route::Fixed,
+    /// Which connections lead there.
+    pub key: Arc<upstream::Key>,
+    /// The place as the log names it: `scheme://host:port`.
+    pub name: Arc<str>,
+    /// What stands in `Authorization` there and nowhere else, if a login stands in its URL.
+    pub authorization: Option<Secret>,
+}
+
 /// Where a route leads.
 #[derive(Debug)]
 pub enum Target {
@@ -123,6 +146,8 @@ pub enum Target {
         /// The place as the log names it: `scheme://host:port`.
         name: Arc<str>,
     },
+    /// To one of several places.
+    Several(Box<Several>),
     /// To wherever the client says, if this lets it.
     Universal(Arc<upstream::Guard>),
     /// To one place, but the environment names a proxy for it that cannot be used. Nothing is sent directly instead.

@@ -182,7 +182,7 @@ mod tests {
         let value = json!({
             "server": {"port": true, "host": 5, "log_requests": "yes", "workers": 0, "limits": {"head_timeout": "soon"}},
             "headers_to_drop": ["a", 5],
-            "routes": {"a": {"target_url": ["x"], "custom_headers": {"X": {}, "Y": 5, "Z": null}}, "b": []},
+            "routes": {"a": {"target_url": 5, "custom_headers": {"X": {}, "Y": 5, "Z": null}}, "b": []},
             "global_proxy": 5,
         });
         assert_eq!(
@@ -194,7 +194,7 @@ mod tests {
                 "Error server.workers: expected a number from 1 to 1024",
                 "Error server.limits.head_timeout: expected a duration: seconds, or a text like \"300ms\", \"10s\", \"5m\", \"1h\"",
                 "Error headers_to_drop[1]: expected a string, found a whole number",
-                "Error routes.a.target_url: expected a string or null, found an array",
+                "Error routes.a.target_url: expected a string or an array or null, found a whole number",
                 "Error routes.a.custom_headers.X: expected a string or a number or true or false or null or an array, found an object",
                 "Error routes.b: expected an object, found an array",
                 "Error global_proxy: expected a string or null, found a whole number",

@@ -14,9 +14,9 @@ use super::Worker;
 use super::choose::{self, Forwarding};
 use super::exchange::{Exchange, Failure};
 use super::keys::{self, Taken};
-use super::peek;
+use super::{peek, targets};
 use crate::admit::Admission;
-use crate::config::{Route, Snapshot};
+use crate::config::{Route, Snapshot, Target};
 use crate::drain::Phase;
 use crate::error::{Error, Kind, Limit};
 use crate::h1::{self, Body, RequestHead, ResponseHead, Step, Trailers};
@@ -67,15 +67,20 @@ impl<'a> Leg<'a> {
 
     /// Tells station `pick` what came of it.
     pub(super) fn answered(&mut self, answered: &Answered, exchange: &Exchange, worker: &Worker) {
+        targets::attempted(&mut self.forward, self.route, answered, exchange, worker);
         if let (Some(keys), Ok((_, answer))) = (&mut self.keys, answered) {
             keys.answered(answer, exchange, worker);
         }
     }
 
-    /// Whether another key would be sent next time, which has nothing to do with what this one was answered with.
-    fn is_next_fresh(&self, outcome: Outcome) -> bool {
-        let is_about_key = matches!(outcome, Outcome::Status(401 | 402 | 403 | 429));
-        is_about_key && self.keys.as_ref().is_some_and(|keys| keys.is_one_left())
+    /// Whether the next attempt would be made with another key or to another target, which has nothing to do with what
+    /// came of this one.
+    fn is_next_fresh(&self, outcome: Outcome, tried: &[usize]) -> bool {
+        match (outcome, &self.route.target) {
+            (Outcome::Status(401 | 402 | 403 | 429), _) => self.keys.as_ref().is_some_and(|keys| keys.is_one_left()),
+            (_, Target::Several(several)) => several.picks.is_one_left(Instant::now(), tried),
+            _ => false,
+        }
     }
 }
 
@@ -95,6 +100,8 @@ pub(super) struct Course {
     first_key: Option<Arc<Key>>,
     present: Arc<str>,
     peer: Option<Peer>,
+    /// Which targets of the present route failed, if it has several.
+    tried: Vec<usize>,
 }
 
 impl Course {
@@ -111,6 +118,7 @@ impl Course {
             first_key: None,
             present: Arc::clone(&route.key),
             peer: None,
+            tried: Vec::new(),
         }))
     }
 
@@ -170,12 +178,15 @@ pub(super) async fn judge<'a>(
             Ok((_, answer)) => h1::retry_after(&answer.fields, Timestamp::now()),
             Err(_) => None,
         };
+        if let Some(turn) = &leg.forward.target {
+            course.tried.push(turn.place());
+        }
         let situation = Situation {
             made: course.made,
             is_repeatable: relay.can_begin_again(),
             asked,
             time_left: relay.time_left(),
-            is_fresh: leg.is_next_fresh(*outcome),
+            is_fresh: leg.is_next_fresh(*outcome, &course.tried),
         };
         next = policy.next(*outcome, situation, chance());
     }
@@ -189,7 +200,9 @@ pub(super) async fn judge<'a>(
     let number = course.attempts;
     let gone_on = match next {
         Next::Tell => None,
-        Next::Again(wait) => Some((wait, None)),
+        Next::Again(wait) => {
+            Some((wait, other_target(exchange, &course, head, snapshot, leg).map(|next| (leg.route, next))))
+        }
         Next::Fallback => {
             fallback(exchange, &mut course, head, snapshot, leg).await.map(|next| (Duration::ZERO, Some(next)))
         }
@@ -202,12 +215,14 @@ pub(super) async fn judge<'a>(
     };
     let wait = if worker.drain().phase() > Phase::Serving { Duration::ZERO } else { wait };
     let detail = answered.as_ref().err().and_then(Failure::log_detail);
-    let fallback = next.as_ref().map(|(route, _)| &*route.key);
+    let fallback = next.as_ref().filter(|(route, _)| !Arc::ptr_eq(route, leg.route)).map(|(route, _)| &*route.key);
     exchange.record.attempt_failed(&Attempt { number, why, detail, wait, fallback });
     between(relay, worker, &leg.forward.key, answered, wait).await?;
     if let Some((route, forward)) = next {
-        let peer = exchange.course.as_ref().and_then(|course| course.peer);
-        leg.keys = peer.and_then(|peer| keys::of(route, &forward, exchange, peer, head));
+        if !Arc::ptr_eq(route, leg.route) {
+            let peer = exchange.course.as_ref().and_then(|course| course.peer);
+            leg.keys = peer.and_then(|peer| keys::of(route, &forward, exchange, peer, head));
+        }
         (leg.route, leg.forward) = (route, forward);
     }
     Ok(None)
@@ -273,6 +288,19 @@ fn outcome(kind: Kind, is_untouched: bool) -> Option<Outcome> {
     })
 }
 
+/// The way to a target of the same route that has not failed yet, where there are several.
+fn other_target(
+    exchange: &Exchange,
+    course: &Course,
+    head: &RequestHead,
+    snapshot: &Snapshot,
+    leg: &Leg<'_>,
+) -> Option<Forwarding> {
+    leg.forward.target.as_ref()?;
+    let credentials = exchange.credentials.as_deref();
+    choose::again(snapshot, leg.route, head, credentials, &leg.forward, &course.tried).ok()
+}
+
 /// The next fallback that can take the request. The place on the route before is given up for one on it.
 async fn fallback<'a>(
     exchange: &Exchange,
@@ -290,6 +318,7 @@ async fn fallback<'a>(
         };
         if route.admit.take_over(&mut leg.admission, Instant::now()).await.is_ok() {
             course.made = 0;
+            course.tried.clear();
             course.present = Arc::clone(&route.key);
             return Some((route, forward));
         }

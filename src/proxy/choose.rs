@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use percent_encoding::percent_decode;
+use tokio::time::Instant;
 
 use crate::admit::Credentials;
 use crate::config::{Route, Snapshot, Target as RouteTarget};
 use crate::error::{Error, Kind};
 use crate::h1::{Edit, RequestHead, Target};
 use crate::headers::{Cors, NotAllowed, Outgoing, ToProxy, is_preflight};
+use crate::pick::Turn;
 use crate::route::{Chosen, Forward, universal};
 use crate::secret;
 use crate::upstream::{BadVariable, Key};
@@ -58,6 +60,8 @@ pub(super) struct Forwarding {
     pub(super) picked: Option<usize>,
     /// Whether it is another origin than the one the client knows of.
     pub(super) is_foreign: bool,
+    /// Which of the targets of the route it is, if there are several.
+    pub(super) target: Option<Box<Turn>>,
 }
 
 impl Forwarding {
@@ -184,7 +188,7 @@ impl<'a> Asked<'a, '_> {
             Self::Route { segment, route: None, .. } => return Err(not_found(segment)),
             Self::Route { route: Some(route), rest, query, .. } => (route, rest, query),
         };
-        let mut forwarding = forward(snapshot, route, rest, query, credentials)?;
+        let mut forwarding = forward(snapshot, route, rest, query, credentials, &[])?;
         if route.upgrade(head).is_some() {
             forwarding.take_connection_of_its_own();
         }
@@ -201,15 +205,39 @@ pub(super) fn fallback(
     credentials: Option<&Credentials>,
     first: &Key,
 ) -> Result<Forwarding, Error> {
-    let (Asked::Route { rest, query, .. }, RouteTarget::Fixed { key, .. }) = (find(snapshot, head)?, &route.target)
-    else {
-        return Err(Error::new(Kind::Internal));
+    let is_foreign = match &route.target {
+        RouteTarget::Fixed { key, .. } => key.origin != first.origin,
+        RouteTarget::Several(several) => several.places.iter().any(|place| place.key.origin != first.origin),
+        _ => return Err(Error::new(Kind::Internal)),
     };
-    let is_foreign = key.origin != first.origin;
+    along(snapshot, route, head, credentials, is_foreign, &[])
+}
+
+/// The way along this route once more, to another of its targets than those that were tried, if there is one.
+pub(super) fn again(
+    snapshot: &Snapshot,
+    route: &Route,
+    head: &RequestHead,
+    credentials: Option<&Credentials>,
+    before: &Forwarding,
+    tried: &[usize],
+) -> Result<Forwarding, Error> {
+    along(snapshot, route, head, credentials, before.is_foreign, tried)
+}
+
+fn along(
+    snapshot: &Snapshot,
+    route: &Route,
+    head: &RequestHead,
+    credentials: Option<&Credentials>,
+    is_foreign: bool,
+    tried: &[usize],
+) -> Result<Forwarding, Error> {
+    let Asked::Route { rest, query, .. } = find(snapshot, head)? else { return Err(Error::new(Kind::Internal)) };
     let query = credentials.map_or(query, |credentials| credentials.query(query));
     let harmless = query.filter(|_| is_foreign).map(secret::without_credentials);
     let query = harmless.as_deref().or(query).filter(|query| !is_foreign || !query.is_empty());
-    let mut forwarding = forward(snapshot, route, rest, query, None)?;
+    let mut forwarding = forward(snapshot, route, rest, query, None, tried)?;
     forwarding.is_foreign = is_foreign;
     if route.upgrade(head).is_some() {
         forwarding.take_connection_of_its_own();
@@ -230,6 +258,7 @@ fn forward(
     rest: &[u8],
     query: Option<&[u8]>,
     credentials: Option<&Credentials>,
+    tried: &[usize],
 ) -> Result<Forwarding, Error> {
     let without_keys = |query| credentials.map_or(query, |credentials| credentials.query(query));
     match &route.target {
@@ -245,7 +274,23 @@ fn forward(
             is_universal: false,
             picked: None,
             is_foreign: false,
+            target: None,
         }),
+        RouteTarget::Several(several) => {
+            let turn = several.picks.pick(Instant::now(), tried);
+            let place = &several.places[turn.place()];
+            let forward = place.url.forward(rest, without_keys(query))?;
+            Ok(Forwarding {
+                // A login in the URL of one target is for that one alone.
+                forward: Forward { authorization: place.authorization.clone(), ..forward },
+                key: Arc::clone(&place.key),
+                name: Arc::clone(&place.name),
+                is_universal: false,
+                picked: None,
+                is_foreign: false,
+                target: Some(Box::new(turn)),
+            })
+        }
         RouteTarget::Universal(guard) => {
             let mut forward = universal(&route.key, rest, query)?;
             let (path, query) = split_query(&forward.target);
@@ -259,7 +304,7 @@ fn forward(
             let proxy = route.way_out.take(&origin).map_err(|bad| no_way_out(route, bad))?.proxy;
             let key = Key::new(origin, proxy, snapshot.tls.as_ref()).guarded(guard).speaking_http2(route.http2);
             let key = Arc::new(key);
-            Ok(Forwarding { forward, key, name, is_universal: true, picked: None, is_foreign: false })
+            Ok(Forwarding { forward, key, name, is_universal: true, picked: None, is_foreign: false, target: None })
         }
     }
 }

@@ -17,6 +17,7 @@ mod peek;
 mod reply;
 mod respond;
 mod switch;
+mod targets;
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -73,6 +73,13 @@ pub enum Tell<'a> {
     ExplainHttp2,
     /// It asks to speak these protocols.
     ExplainUpgrade(&'a dyn Display),
+    /// It goes to one of several targets, of which one is shown.
+    ExplainTargets {
+        /// How many there are.
+        count: usize,
+        /// All of them, masked.
+        targets: &'a dyn Display,
+    },
     /// It takes one of several keys.
     ExplainKeys {
         /// How many there are.
@@ -214,6 +221,9 @@ impl Tell<'_> {
             Self::ExplainUpgrade(protocols) => {
                 write!(f, "   Upgrade:          {protocols} (after 101, bytes pass both ways as they are)")
             }
+            Self::ExplainTargets { count, targets } => {
+                write!(f, "   Target:           one of {count}, picked when it goes out: {targets}")
+            }
             Self::ExplainKeys { count, strategy, picks: true } => {
                 write!(f, "   Key:              one of {count}, picked when it goes out ({strategy})")
             }
@@ -291,6 +301,9 @@ impl Tell<'_> {
             Self::ExplainHttp2 => f.write_str("   版本:         HTTP/2（经由 TLS 时需上游同意）"),
             Self::ExplainUpgrade(protocols) => {
                 write!(f, "   协议升级:     {protocols} (收到 101 后双向原样转发)")
+            }
+            Self::ExplainTargets { count, targets } => {
+                write!(f, "   目标:         从 {count} 个中选取一个: {targets}")
             }
             Self::ExplainKeys { count, strategy, picks: true } => {
                 write!(f, "   密钥:         从 {count} 个中选取一个 ({strategy})")

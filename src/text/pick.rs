@@ -26,6 +26,10 @@ pub enum PickProblem {
     Repeated,
     /// A list where only one value can stand.
     NotHere(String),
+    /// An entry without URL.
+    NoUrl,
+    /// A list of targets on a route whose clients name theirs.
+    OnUniversal,
     /// A strategy, and nothing to pick from.
     UnusedStrategy,
     /// Not the name of a header.
@@ -53,6 +57,10 @@ impl PickProblem {
             Self::TooMany(max) => write!(f, "a list may have {max} entries at most"),
             Self::Repeated => f.write_str("this entry stands in the list already: it is used twice as often"),
             Self::NotHere(name) => write!(f, "'{name}' cannot be a list: write one value"),
+            Self::NoUrl => f.write_str("expected a URL, or {\"url\": \"https://...\", \"weight\": 1, \"priority\": 0}"),
+            Self::OnUniversal => {
+                f.write_str("clients of a universal route name the target themselves: leave the list out")
+            }
             Self::UnusedStrategy => f.write_str("no header of this route is a list: key_strategy does nothing"),
             Self::NoHeader => f.write_str("expected the name of a header, as in {\"sticky\": \"x-session-id\"}"),
         }
@@ -69,6 +77,8 @@ impl PickProblem {
             Self::TooMany(max) => write!(f, "列表最多 {max} 项"),
             Self::Repeated => f.write_str("此项在列表中重复: 其使用频率会加倍"),
             Self::NotHere(name) => write!(f, "'{name}' 不能是列表: 请只写一个值"),
+            Self::NoUrl => f.write_str("应为 URL，或 {\"url\": \"https://...\", \"weight\": 1, \"priority\": 0}"),
+            Self::OnUniversal => f.write_str("万能路由的目标由客户端指定: 请删除此列表"),
             Self::UnusedStrategy => f.write_str("此路由没有任何列表形式的 Header: key_strategy 不起作用"),
             Self::NoHeader => f.write_str("应为 Header 名称，例如 {\"sticky\": \"x-session-id\"}"),
         }

@@ -125,7 +125,7 @@ fn problems_are_told_with_path_line_and_column() {
     assert_eq!(
         lines,
         [
-            "config.json:4:30: routes.openai.target_url: expected a string or null, found a whole number",
+            "config.json:4:30: routes.openai.target_url: expected a string or an array or null, found a whole number",
             "config.json:5:25: routes.b.target_url: the URL must begin with http:// or https://",
             "config.json:5:62: routes.b.custom_headers[\"X y\"]: 'X y' is not a header name",
             "❌ config.json: 3 errors, 0 warnings",
@@ -134,7 +134,10 @@ fn problems_are_told_with_path_line_and_column() {
     let (_, said) = check(text, |command| {
         command.args(["--lang", "zh"]);
     });
-    assert!(said.starts_with("config.json:4:30: routes.openai.target_url: 应为字符串或null，实际为整数\n"), "{said}");
+    assert!(
+        said.starts_with("config.json:4:30: routes.openai.target_url: 应为字符串或数组或null，实际为整数\n"),
+        "{said}"
+    );
 }
 
 #[test]

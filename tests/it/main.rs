@@ -40,6 +40,7 @@ mod reuse;
 mod routing;
 mod secrets;
 mod service;
+mod several_targets;
 mod shared_limits;
 mod soak;
 mod streaming;

@@ -12,7 +12,6 @@ mod target;
 mod usage;
 mod way_out;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +34,7 @@ use crate::upstream::tls::Tls;
 use doors::is_public;
 use limits::{in_all, timeouts};
 use retry::Names;
-use target::{is_https, may_need_tls};
+use target::{is_https, may_need_tls, shown_target};
 
 /// What else decides besides the file.
 #[derive(Clone, Copy)]
@@ -181,9 +180,9 @@ impl Compiler<'_> {
         let mark = self.found.len();
         let way_out = self.own_way_out(raw.proxy.as_deref(), &path.key("proxy"));
         let way_out = way_out.unwrap_or_else(|| inherited.way_out.clone());
-        let (target, userinfo) = self.target(&raw, &way_out, inherited.tls, path);
         let retry = self.retry(&raw, path);
         let fallback = self.fallback(key, &raw, inherited.names, path);
+        let (target, userinfo) = self.target(key, &raw, &way_out, inherited.tls, path);
         let mut headers = self.custom_headers(raw.custom_headers, force, &path.key("custom_headers"));
         if let Some(userinfo) = userinfo {
             // What stands in the URL has always won.
@@ -203,19 +202,13 @@ impl Compiler<'_> {
         let headers = Policy::new(inherited.drop, headers.0, headers.1);
         let takes_upgrades =
             raw.upgrade.unwrap_or(!matches!(target, Target::Universal(_))) && headers.passes_upgrades();
-        let written = raw.target_url.as_deref().unwrap_or_default().trim();
-        let shown_target = match &target {
-            // In what is no URL nobody knows what is a password.
-            Target::Missing if !written.is_empty() => Cow::Borrowed(secret::MASK.as_bytes()),
-            // A fragment is never sent, and may hold a key as a query does.
-            _ => secret::mask_target(written.split('#').next().unwrap_or_default().as_bytes()),
-        };
+        let shown_target = shown_target(raw.target_url.as_ref(), matches!(target, Target::Missing));
         Route {
             key: key.into(),
             enabled: raw.enabled,
             target,
             way_out,
-            shown_target: String::from_utf8_lossy(&shown_target).into(),
+            shown_target,
             is_public: raw.public,
             cors: self.cors(raw.cors.as_ref(), &path.key("cors")),
             admit: admit::Policy {

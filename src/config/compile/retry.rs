@@ -1,6 +1,7 @@
 //! What happens when an upstream fails.
 
 use super::Compiler;
+use crate::config::listed::TargetUrl;
 use crate::config::raw::{self, Route};
 use crate::jsonc::Path;
 use crate::retry::{On, Policy};
@@ -26,7 +27,7 @@ impl Names {
             key: key.clone(),
             enabled: route.enabled,
             is_universal: route.universal_proxy,
-            has_target: route.target_url.as_ref().is_some_and(|url| !url.trim().is_empty()),
+            has_target: route.target_url.iter().flat_map(TargetUrl::urls).any(|url| !url.trim().is_empty()),
             fallback: route.fallback.clone(),
         };
         Self(routes.iter().map(name).collect())

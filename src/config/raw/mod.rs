@@ -14,7 +14,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::listed::{HeaderValue, KeyStrategy};
+use super::listed::{HeaderValue, KeyStrategy, TargetUrl};
 use super::scalar::{
     Hidden, IgnoredText, Language, LogFormat, OnClientGone, Pem, Port, StateFailure, Texts, Time, in_order,
 };
@@ -255,11 +255,13 @@ pub struct Route {
     ///
     /// 即使配置了 `client_keys`，是否仍允许任何人使用此路由。
     pub public: bool,
-    /// The base URL to which the rest of the path is added. It may have a path and a query.
+    /// The base URL to which the rest of the path is added. It may have a path and a query. Of a list, one is picked for
+    /// each request: URLs, or `{"url": "...", "weight": 3, "priority": 1}`.
     ///
-    /// 目标基础 URL，请求路径的其余部分附加其后；可带路径和查询参数。
-    #[schemars(with = "Option<String>")]
-    pub target_url: Option<Hidden>,
+    /// 目标基础 URL，请求路径的其余部分附加其后；可带路径和查询参数。为列表时每个请求选用其中一项: URL，
+    /// 或 `{"url": "...", "weight": 3, "priority": 1}`。
+    #[schemars(with = "TargetUrl")]
+    pub target_url: Option<TargetUrl>,
     /// Whether the rest of the path is itself the target: `/key/https://host/path`.
     ///
     /// 万能代理模式: 路径的其余部分就是目标，即 `/key/https://host/path`。

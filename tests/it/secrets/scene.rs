@@ -62,7 +62,11 @@ impl Scene {
         scene.routes["no-target"] = json!({"custom_headers": {"x-api-key": secret("literal")}});
         scene.routes["off"] =
             json!({"enabled": false, "target_url": format!("http://u:{0}/@h?key={0}", secret("off"))});
+        let several = |user: &str| format!("http://{user}:{0}@127.0.0.1:1/base?key={0}", secret("several"));
+        scene.routes["several"] =
+            json!({"proxy": "", "target_url": [several("a"), {"url": several("b"), "priority": 1}]});
         scene.expected.extend([
+            ("several", "upstream_unreachable"),
             ("no-target", "route_misconfigured"),
             ("off", "route_not_found"),
             ("none", "route_not_found"),
