@@ -191,3 +191,27 @@ fn run(arguments: &[&str], config: &str) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (text(&output.stdout), text(&output.stderr))
 }
+
+#[test]
+fn with_retry_another_target_is_asked_within_the_same_request() {
+    let (busy, alive) = (Upstream::answering("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"), named("alive"));
+    let dead = format!("http://127.0.0.1:{}", free_port());
+    let proxy = Proxy::start(&json!({"routes": {"a": {
+        "target_url": [
+            dead,
+            {"url": busy.url(), "priority": 1},
+            {"url": alive.url(), "priority": 2},
+        ],
+        // No wait could be that short in a test that has to wait for it.
+        "retry": {"attempts": 3, "backoff": "1m", "max_wait": "1m"},
+    }}}));
+    let answer = proxy.client().ask("POST /a/x HTTP/1.1\r\nHost: p\r\nContent-Length: 5\r\n\r\nhello");
+    assert_eq!((answer.status(), answer.text().as_str()), (200, "alive"));
+    assert_eq!((answer.field("x-aqueduct-attempts"), answer.field("x-aqueduct-route")), (Some("3"), Some("a")));
+    assert_eq!((busy.request().text(), alive.request().text()), ("hello".to_owned(), "hello".to_owned()));
+    let line = proxy.logged(|line| line["route"] == "a");
+    assert_eq!(
+        (&line["attempts"], &line["upstream"], line.get("fallback").is_none_or(Value::is_null)),
+        (&json!(3), &json!(alive.url()), true)
+    );
+}
