@@ -15,7 +15,7 @@ use crate::headers::{Action, Rule};
 use crate::pick::Strategy;
 use crate::proxy::explain::{Explained, Plan, explain as walk};
 use crate::secret::mask_target;
-use crate::text::{Allowed, Because, ClientSay, CorsSay, Lang, Say, Speak, Tell, failure, shown, spoken};
+use crate::text::{Allowed, Because, ClientSay, CorsSay, KeepAliveSay, Lang, Say, Speak, Tell, failure, shown, spoken};
 
 pub(super) fn explain(caller: &Caller<'_>, matches: &ArgMatches) -> ExitCode {
     let source = caller.source();
@@ -135,6 +135,9 @@ fn told(plan: &Plan, lang: Lang) -> String {
     if route.is_some() || server.is_some() {
         let (route, server) = (allowed(route.as_deref()), allowed(server.as_deref()));
         say(&Tell::ExplainLimits { route, server });
+    }
+    if let Some(every) = plan.route.sse_keepalive {
+        say(&KeepAliveSay::Explain(&limit(Some(every))));
     }
     if let Some(policy) = &plan.route.usage {
         let prices = policy.prices.as_ref().map_or(0, |prices| prices.len());

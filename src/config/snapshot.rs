@@ -98,6 +98,8 @@ pub struct Route {
     pub retry: Option<retry::Policy>,
     /// Which routes are asked when it fails: places in [`Snapshot::routes`].
     pub fallback: Box<[usize]>,
+    /// How long a stream of events may be silent before a comment goes out. `None`: for ever.
+    pub sse_keepalive: Option<Duration>,
     /// Whether its upstream may switch to another protocol when a client asks for it.
     pub takes_upgrades: bool,
 }

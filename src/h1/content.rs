@@ -50,6 +50,12 @@ impl Content {
             }
         }
     }
+
+    /// Whether a chunk has ended, or none has begun, and others may follow.
+    #[must_use]
+    pub fn is_between_chunks(&self) -> bool {
+        self.at == At::Start
+    }
 }
 
 #[cfg(test)]

@@ -205,7 +205,7 @@ async fn walk(
         drop(answer);
         return Ok(switch::carry(exchange, tunnel).await);
     }
-    let mut plan = respond::plan(exchange, &relay, head, worker, &answer);
+    let mut plan = respond::plan(exchange, &relay, head, worker, leg.route, &answer);
     drop(answer);
     let after = respond::carry(exchange, &mut relay, worker, &leg.forward.key, upstream, &mut plan).await;
     exchange.settle(leg.admission.as_deref());

@@ -7,11 +7,12 @@ use tokio::time::Instant;
 
 use super::Worker;
 use super::exchange::{After, Exchange};
+use crate::config::Route;
 use crate::drain::Phase;
 use crate::ending::End;
 use crate::h1::{Body, Framing, RequestHead, ResponseHead, Trailers, Version};
 use crate::headers::{self, Said};
-use crate::relay::{Break, Ends, Flow, Outbox, Relay};
+use crate::relay::{Break, Ends, Flow, Outbox, Relay, may_have_comments};
 use crate::stock;
 use crate::upstream::{self, Key};
 use crate::wire::Wire;
@@ -34,6 +35,7 @@ pub(super) fn plan(
     relay: &Relay<'_>,
     head: &RequestHead,
     worker: &Worker,
+    route: &Route,
     answer: &ResponseHead,
 ) -> Plan {
     exchange.record.answered(answer.status);
@@ -63,7 +65,9 @@ pub(super) fn plan(
     // A body without a known end goes out in chunks of our own.
     let makes_chunks = answer.framing == Framing::UntilClose && !is_old;
     let tap = exchange.meter.as_mut().and_then(|meter| meter.on_answer(answer, &body));
-    let mut flow = Flow::new(Outbox::new(out), body).making_chunks(makes_chunks);
+    // A length that has been told leaves no room.
+    let comments = route.sse_keepalive.filter(|_| is_endless && may_have_comments(answer));
+    let mut flow = Flow::new(Outbox::new(out), body).making_chunks(makes_chunks).with_comments(comments);
     if let Some(tap) = tap {
         flow.tap(tap);
     }

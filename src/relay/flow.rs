@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::outbox::Outbox;
+use super::pulse::Pulse;
 use super::tap::Tap;
 use crate::deadline::Now;
 use crate::h1::{Body, Step, Violation, encode};
@@ -23,6 +24,8 @@ pub struct Flow {
     max_payload: Option<u64>,
     /// Whoever reads along.
     tap: Option<Rc<dyn Tap>>,
+    /// Says something while the source does not.
+    pulse: Option<Box<Pulse>>,
     /// What has been written of `out` is kept, so that it can be written again.
     keeps_written: bool,
     /// Up to how many bytes of ours and of the body go through `out`, where what is written can be kept. Zero: the body
@@ -75,6 +78,7 @@ impl Flow {
             makes_chunks: false,
             max_payload: None,
             tap: None,
+            pulse: None,
             keeps_written: false,
             collects: 0,
             passing: 0,
@@ -116,6 +120,13 @@ impl Flow {
     /// Lets somebody read along.
     pub fn tap(&mut self, tap: Rc<dyn Tap>) {
         self.tap = Some(tap);
+    }
+
+    /// Lets a comment of ours go out whenever these events have been silent for so long.
+    #[must_use]
+    pub fn with_comments(mut self, every: Option<Duration>) -> Self {
+        self.pulse = every.map(|every| Box::new(Pulse::new(every, &self.body, self.makes_chunks)));
+        self
     }
 
     /// Puts the bytes of the body that have already arrived behind ours, so that one write takes both.
@@ -182,7 +193,13 @@ impl Flow {
                     // What a TLS session still holds goes out while we wait; that it waits too holds up nothing.
                     let _ = sink.poll_flush(cx).map_err(Broken::Sink)?;
                     self.waits_for = Side::Source;
-                    match ready!(source.poll_fill(cx)) {
+                    let Poll::Ready(filled) = source.poll_fill(cx) else {
+                        if self.speak(cx, now, sink).map_err(Broken::Sink)? {
+                            continue;
+                        }
+                        return Poll::Pending;
+                    };
+                    match filled {
                         Ok(0) if self.body.may_end_here() => self.end_with_source(),
                         Ok(0) => return Poll::Ready(Err(Broken::Source(io::ErrorKind::UnexpectedEof.into()))),
                         Ok(_) => self.arrival(now.get()),
@@ -294,6 +311,15 @@ impl Flow {
         *self.waits_since.get_or_insert_with(|| now.get())
     }
 
+    /// When something of ours has to be said, if the source stays silent.
+    pub fn speaks_at(&mut self, now: &mut Now) -> Option<Instant> {
+        if self.pulse.is_none() || self.waits_for != Side::Source {
+            return None;
+        }
+        let since = self.waits_since(now);
+        self.pulse.as_ref()?.due_at(since)
+    }
+
     /// The longest time between two arrivals.
     #[must_use]
     pub fn longest_silence(&self) -> Duration {
@@ -343,10 +369,32 @@ impl Flow {
         }
     }
 
-    fn show(&self, passed: &[u8]) {
+    fn show(&mut self, passed: &[u8]) {
         if let Some(tap) = &self.tap {
             tap.see(passed);
         }
+        if let Some(pulse) = &mut self.pulse {
+            pulse.see(passed);
+        }
+    }
+
+    /// Says what is due in a silence of the source, which goes on as if nothing had been said. Gives whether a part of it
+    /// waits for the sink.
+    fn speak(&mut self, cx: &mut Context<'_>, now: &mut Now, sink: &mut Wire) -> io::Result<bool> {
+        let Some(pulse) = &mut self.pulse else { return Ok(false) };
+        self.waits_since = pulse.resumes(self.last_arrival).or(self.waits_since);
+        let since = *self.waits_since.get_or_insert_with(|| now.get());
+        let Some(comment) = pulse.comment(since, now.get()) else { return Ok(false) };
+        let Poll::Ready(written) = sink.poll_write(cx, comment)? else { return Ok(false) };
+        let rest = &comment[written..];
+        if rest.is_empty() {
+            let _ = sink.poll_flush(cx)?;
+            return Ok(false);
+        }
+        pulse.halts(since);
+        self.out.make(|out| out.extend_from_slice(rest));
+        self.waits_since = Some(now.get());
+        Ok(true)
     }
 
     fn end_with_source(&mut self) {

@@ -12,6 +12,7 @@ mod flow;
 mod limits;
 mod outbox;
 mod overdue;
+mod pulse;
 mod rest;
 mod tap;
 mod tunnel;
@@ -28,6 +29,7 @@ pub use breaks::{BadAnswer, Break};
 pub use flow::{Broken, Flow, Side};
 pub use limits::{ClientLimits, Kept, Timeouts};
 pub use outbox::Outbox;
+pub use pulse::may_have_comments;
 pub use rest::Drain;
 pub use tap::Tap;
 pub use tunnel::Tunnel;
@@ -228,7 +230,8 @@ impl<'a> Relay<'a> {
                 Side::Sink => (self.client_limits.write_timeout, Overdue::ClientReads),
             };
             let answer_wait = limit.map(|limit| answer.waits_since(now) + limit);
-            self.poll_overdue(cx, now, (answer_wait, overdue), None)
+            let speaks_at = answer.speaks_at(now);
+            self.poll_overdue(cx, now, (answer_wait, overdue), speaks_at)
         })
         .await
     }

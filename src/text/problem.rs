@@ -5,8 +5,8 @@ use std::fmt;
 
 use super::json::syntax_in_chinese;
 use super::{
-    ClientProblem, CorsProblem, DoorProblem, JsonType, Lang, LimitProblem, PickProblem, RetryProblem, Speak,
-    UsageProblem, system_words,
+    ClientProblem, CorsProblem, DoorProblem, JsonType, KeepAliveProblem, Lang, LimitProblem, PickProblem, RetryProblem,
+    Speak, UsageProblem, system_words,
 };
 use crate::origin::BadAuthority;
 use crate::secret::{MASK, mask_after_name};
@@ -112,6 +112,8 @@ pub enum Problem {
     Door(DoorProblem),
     /// Something about how usage is read along.
     Usage(UsageProblem),
+    /// Something about comments in streams.
+    KeepAlive(KeepAliveProblem),
     /// Something about who may come in.
     Client(ClientProblem),
     /// Something about pages in browsers.
@@ -133,6 +135,12 @@ impl From<DoorProblem> for Problem {
 impl From<PickProblem> for Problem {
     fn from(problem: PickProblem) -> Self {
         Self::Pick(problem)
+    }
+}
+
+impl From<KeepAliveProblem> for Problem {
+    fn from(problem: KeepAliveProblem) -> Self {
+        Self::KeepAlive(problem)
     }
 }
 
@@ -279,6 +287,7 @@ impl Problem {
             }
             Self::Door(problem) => problem.speak(Lang::En, f),
             Self::Usage(problem) => problem.speak(Lang::En, f),
+            Self::KeepAlive(problem) => problem.speak(Lang::En, f),
             Self::Client(problem) => problem.speak(Lang::En, f),
             Self::Cors(problem) => problem.speak(Lang::En, f),
             Self::Pick(problem) => problem.speak(Lang::En, f),
@@ -365,6 +374,7 @@ impl Problem {
             Self::WorldReadable => f.write_str("本机所有用户都能读取此文件中的密钥。请运行: chmod 600"),
             Self::Door(problem) => problem.speak(Lang::Zh, f),
             Self::Usage(problem) => problem.speak(Lang::Zh, f),
+            Self::KeepAlive(problem) => problem.speak(Lang::Zh, f),
             Self::Client(problem) => problem.speak(Lang::Zh, f),
             Self::Cors(problem) => problem.speak(Lang::Zh, f),
             Self::Pick(problem) => problem.speak(Lang::Zh, f),

@@ -22,6 +22,7 @@ mod house;
 mod http2_clients;
 mod http2_upgrades;
 mod http2_upstreams;
+mod keepalive;
 mod key_pools;
 mod limits;
 mod logging;

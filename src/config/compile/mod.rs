@@ -5,6 +5,7 @@ mod cors;
 mod doors;
 mod guard;
 mod headers;
+mod keepalive;
 mod limits;
 mod pick;
 mod retry;
@@ -183,6 +184,8 @@ impl Compiler<'_> {
         let retry = self.retry(&raw, path);
         let fallback = self.fallback(key, &raw, inherited.names, path);
         let (target, userinfo) = self.target(key, &raw, &way_out, inherited.tls, path);
+        let timeouts = timeouts(&inherited.timeouts, &raw.timeouts);
+        let sse_keepalive = self.sse_keepalive(raw.sse_keepalive, &timeouts, &path.key("sse_keepalive"));
         let mut headers = self.custom_headers(raw.custom_headers, force, &path.key("custom_headers"));
         if let Some(userinfo) = userinfo {
             // What stands in the URL has always won.
@@ -222,9 +225,10 @@ impl Compiler<'_> {
             http2: raw.http2,
             drain: drain.filter(|_| usage.is_some()),
             usage,
-            timeouts: timeouts(&inherited.timeouts, &raw.timeouts),
+            timeouts,
             retry,
             fallback,
+            sse_keepalive,
             takes_upgrades,
         }
     }

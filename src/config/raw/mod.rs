@@ -349,6 +349,12 @@ pub struct Route {
     /// 此路由上最多再读取多久。`null` 沿用全局设置。
     #[schemars(with = "Time")]
     pub drain_timeout: Option<Time>,
+    /// After how long a silence in a stream of events (`text/event-stream`) a comment, `: keep-alive`, is sent to the client,
+    /// and again, so that nothing on the way takes the connection for dead. The upstream's time limits go on. 0: none.
+    ///
+    /// 事件流 (`text/event-stream`) 静默多久后向客户端发送一条注释 `: keep-alive`，此后每隔同样的时间再发送一次，以免途中的设备认为连接已断开。
+    /// 对上游的时限不受影响。0 表示不发送。
+    pub sse_keepalive: Time,
     /// Whether clients may switch to another protocol, such as WebSocket. `false`: their `Upgrade` is removed, and the
     /// request goes on as an ordinary one. `null`: yes with a `target_url`, no on a universal route.
     ///
@@ -427,6 +433,7 @@ impl Default for Route {
             usage: None,
             on_client_gone: None,
             drain_timeout: None,
+            sse_keepalive: Time(Duration::ZERO),
             upgrade: None,
         }
     }
