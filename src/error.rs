@@ -245,6 +245,28 @@ impl Kind {
         }
     }
 
+    /// Whether there was a connection to the upstream. `None`: the kind says nothing of that.
+    #[must_use]
+    pub fn was_connected(self) -> Option<bool> {
+        match self {
+            Self::UpstreamDns
+            | Self::UpstreamConnect
+            | Self::UpstreamTls
+            | Self::UpstreamProxyDns
+            | Self::UpstreamProxyConnect
+            | Self::UpstreamProxyTls
+            | Self::UpstreamProxyAuth
+            | Self::UpstreamProxyRefused(_)
+            | Self::UpstreamProxyBadAnswer
+            | Self::UpstreamProxyReset
+            | Self::UpstreamTimeout(Limit::Connect) => Some(false),
+            Self::UpstreamReset | Self::UpstreamBadAnswer | Self::UpstreamTimeout(Limit::FirstByte | Limit::Idle) => {
+                Some(true)
+            }
+            _ => None,
+        }
+    }
+
     /// Whose fault it was.
     #[must_use]
     pub fn fault(self) -> Fault {

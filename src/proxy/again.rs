@@ -18,7 +18,7 @@ use super::{peek, targets};
 use crate::admit::Admission;
 use crate::config::{Route, Snapshot, Target};
 use crate::drain::Phase;
-use crate::error::{Error, Kind, Limit};
+use crate::error::{Error, Kind};
 use crate::h1::{self, Body, RequestHead, ResponseHead, Step, Trailers};
 use crate::peer::Peer;
 use crate::relay::{Break, Relay};
@@ -269,22 +269,11 @@ async fn found(
 
 /// What an attempt without an answer counts as. `None`: whatever is done, it would not help.
 fn outcome(kind: Kind, is_untouched: bool) -> Option<Outcome> {
-    Some(match kind {
-        Kind::UpstreamDns
-        | Kind::UpstreamConnect
-        | Kind::UpstreamTls
-        | Kind::UpstreamProxyDns
-        | Kind::UpstreamProxyConnect
-        | Kind::UpstreamProxyTls
-        | Kind::UpstreamProxyAuth
-        | Kind::UpstreamProxyRefused(_)
-        | Kind::UpstreamProxyBadAnswer
-        | Kind::UpstreamProxyReset
-        | Kind::UpstreamTimeout(Limit::Connect) => Outcome::Connect,
-        Kind::UpstreamReset | Kind::UpstreamBadAnswer if is_untouched => Outcome::Connect,
-        Kind::UpstreamReset | Kind::UpstreamBadAnswer => Outcome::Reset,
-        Kind::UpstreamTimeout(Limit::FirstByte | Limit::Idle) => Outcome::Timeout,
-        _ => return None,
+    Some(match (kind.was_connected()?, kind) {
+        (false, _) => Outcome::Connect,
+        (true, Kind::UpstreamTimeout(_)) => Outcome::Timeout,
+        (true, _) if is_untouched => Outcome::Connect,
+        (true, _) => Outcome::Reset,
     })
 }
 
@@ -298,7 +287,7 @@ fn other_target(
 ) -> Option<Forwarding> {
     leg.forward.target.as_ref()?;
     let credentials = exchange.credentials.as_deref();
-    choose::again(snapshot, leg.route, head, credentials, &leg.forward, &course.tried).ok()
+    choose::along(snapshot, leg.route, head, credentials, leg.forward.is_foreign, &course.tried).ok()
 }
 
 /// The next fallback that can take the request. The place on the route before is given up for one on it.

@@ -213,19 +213,9 @@ pub(super) fn fallback(
     along(snapshot, route, head, credentials, is_foreign, &[])
 }
 
-/// The way along this route once more, to another of its targets than those that were tried, if there is one.
-pub(super) fn again(
-    snapshot: &Snapshot,
-    route: &Route,
-    head: &RequestHead,
-    credentials: Option<&Credentials>,
-    before: &Forwarding,
-    tried: &[usize],
-) -> Result<Forwarding, Error> {
-    along(snapshot, route, head, credentials, before.is_foreign, tried)
-}
-
-fn along(
+/// The way along this route, whatever the request asked for, and to none of the targets that were tried if there is
+/// another. To another origin than the one the client knows of, no credentials of its own go.
+pub(super) fn along(
     snapshot: &Snapshot,
     route: &Route,
     head: &RequestHead,

@@ -6,7 +6,6 @@ use super::Worker;
 use super::choose::Forwarding;
 use super::exchange::{Exchange, Failure};
 use crate::config::{Route, Target};
-use crate::error::{Error, Kind, Limit};
 use crate::pick::Change;
 use crate::text::{Entry, Rested, Stands, shown};
 
@@ -23,7 +22,7 @@ pub(super) fn attempted<T>(
     let told = match answered {
         Ok(_) => several.picks.reached(turn, now),
         Err(Failure::ClientGone) => None,
-        Err(Failure::Answer(error)) => match was_reached(error) {
+        Err(Failure::Answer(error)) => match error.kind().was_connected() {
             Some(true) => several.picks.reached(turn, now),
             Some(false) => several.picks.not_reached(turn, now),
             None => None,
@@ -36,25 +35,4 @@ pub(super) fn attempted<T>(
     };
     let (route, entry) = (&shown(&*route.key), Entry::Target(&shown(&*forward.name)));
     worker.log.alarm(exchange.snapshot.lang, &Rested { route, entry, now, others: told.others });
-}
-
-/// Whether there was a connection, if the error says so.
-fn was_reached(error: &Error) -> Option<bool> {
-    match error.kind() {
-        Kind::UpstreamDns
-        | Kind::UpstreamConnect
-        | Kind::UpstreamTls
-        | Kind::UpstreamProxyDns
-        | Kind::UpstreamProxyConnect
-        | Kind::UpstreamProxyTls
-        | Kind::UpstreamProxyAuth
-        | Kind::UpstreamProxyRefused(_)
-        | Kind::UpstreamProxyBadAnswer
-        | Kind::UpstreamProxyReset
-        | Kind::UpstreamTimeout(Limit::Connect) => Some(false),
-        Kind::UpstreamReset | Kind::UpstreamBadAnswer | Kind::UpstreamTimeout(Limit::FirstByte | Limit::Idle) => {
-            Some(true)
-        }
-        _ => None,
-    }
 }
