@@ -9,6 +9,9 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr2};
 
+/// What such a stream is called.
+pub const MEDIA_TYPE: &[u8] = b"text/event-stream";
+
 /// What may stand before the first line, and means nothing.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 

@@ -296,6 +296,13 @@ pub fn names_field(option: &[u8]) -> bool {
     !option.eq_ignore_ascii_case(b"close") && !option.eq_ignore_ascii_case(b"keep-alive")
 }
 
+/// Whether the value of a `Content-Type` is this media type, whatever its parameters (RFC 9110 section 8.3.1).
+#[must_use]
+pub fn is_media_type(value: &[u8], known: &[u8]) -> bool {
+    let name = value.split(|&byte| byte == b';').next().unwrap_or_default();
+    name.trim_ascii().eq_ignore_ascii_case(known)
+}
+
 /// The members of a comma-separated list (RFC 9110 section 5.6.1), empty ones left out.
 pub fn list(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())

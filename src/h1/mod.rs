@@ -23,7 +23,7 @@ pub use body::{Body, Step, Trailers};
 pub use content::Content;
 pub use edit::Edit;
 pub(crate) use fields::is_name;
-pub use fields::{Field, Fields, list, names_field};
+pub use fields::{Field, Fields, is_media_type, list, names_field};
 pub use framing::Framing;
 pub use request::{RequestHead, RequestReader, Target};
 pub use response::{ResponseHead, ResponseReader, is_to_head};

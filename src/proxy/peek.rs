@@ -5,9 +5,9 @@
 
 use std::io;
 
-use crate::h1::{Body, ResponseHead, Step};
+use crate::h1::{Body, ResponseHead, Step, is_media_type};
 use crate::retry::{Outcome, stream_error};
-use crate::sse::Reader;
+use crate::sse::{self, Reader};
 use crate::wire::Wire;
 
 /// How much is looked at, at most, in bytes.
@@ -15,12 +15,8 @@ const MAX_LOOK: usize = 64 * 1024;
 
 /// Whether an answer is a stream of events as they are, without a coding.
 pub(super) fn is_plain_stream(answer: &ResponseHead) -> bool {
-    let is_events = |value: &[u8]| {
-        let kind = value.split(|&byte| byte == b';').next().unwrap_or_default();
-        kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
-    };
     answer.status == 200
-        && answer.fields.values(b"content-type").any(is_events)
+        && answer.fields.values(b"content-type").any(|value| is_media_type(value, sse::MEDIA_TYPE))
         && answer.fields.values(b"content-encoding").all(|coding| coding.eq_ignore_ascii_case(b"identity"))
 }
 

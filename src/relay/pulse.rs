@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::h1::{Body, Content, ResponseHead};
-use crate::sse::Scanner;
+use crate::h1::{Body, Content, ResponseHead, is_media_type};
+use crate::sse::{self, Scanner};
 
 const COMMENT: &[u8] = b": keep-alive\n\n";
 /// The same as a chunk of a chunked body.
 const CHUNK: &[u8] = b"e\r\n: keep-alive\n\n\r\n";
-const EVENTS: &[u8] = b"text/event-stream";
 
 /// Where the next comment may stand, and when it is due.
 pub(super) struct Pulse {
@@ -40,10 +39,7 @@ enum Chunks {
 #[must_use]
 pub fn may_have_comments(answer: &ResponseHead) -> bool {
     let mut types = answer.fields.values(b"content-type");
-    let is_events = types.next().is_some_and(|value| {
-        let essence = value.split(|byte| *byte == b';').next().unwrap_or_default();
-        essence.trim_ascii().eq_ignore_ascii_case(EVENTS)
-    });
+    let is_events = types.next().is_some_and(|value| is_media_type(value, sse::MEDIA_TYPE));
     let mut codings = answer.fields.values(b"content-encoding");
     let is_plain = codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity"));
     answer.status == 200 && is_events && types.next().is_none() && is_plain
