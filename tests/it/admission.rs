@@ -298,45 +298,38 @@ fn a_reload_changes_the_limits_and_what_runs_still_counts() {
         })
     };
     let proxy = Proxy::start(&config("a", Some(3), None));
-    let mut reloads = 0;
-    let mut reload = |config: Value| {
-        write_private(&proxy.config_path(), &config.to_string());
-        proxy.signal("HUP");
-        reloads += 1;
-        eventually("a reload", || proxy.out().matches("Configuration reloaded.").count() == reloads);
-    };
     let mut clients = vec![streaming(&proxy, "a"), streaming(&proxy, "a"), streaming(&proxy, "a")];
     assert_eq!(status(&proxy, "/a/ok"), 429);
     // Lower than what runs: nothing is broken off, and nothing begins before there are fewer.
-    reload(config("a", Some(2), None));
+    proxy.reload(&config("a", Some(2), None));
     clients.pop();
     eventually("two are left", || proxy.log().iter().any(|line| line["end"] == "client_gone"));
     assert_eq!(status(&proxy, "/a/ok"), 429);
     clients.pop();
     becomes_free(&proxy, "a", "a second one");
     // Higher.
-    reload(config("a", Some(4), None));
+    proxy.reload(&config("a", Some(4), None));
     clients.extend([streaming(&proxy, "a"), streaming(&proxy, "a"), streaming(&proxy, "a")]);
     assert_eq!(status(&proxy, "/a/ok"), 429);
     // None, and then one again: those that began under a limit count, the one in between does not.
-    reload(config("a", None, None));
+    proxy.reload(&config("a", None, None));
     let between = streaming(&proxy, "a");
-    reload(config("a", Some(5), None));
+    proxy.reload(&config("a", Some(5), None));
     let fifth = streaming(&proxy, "a");
     assert_eq!(status(&proxy, "/a/ok"), 429);
     drop((between, fifth));
     becomes_free(&proxy, "a", "one that counted");
     // Another name is another route, and the old one is what it was when it comes back.
-    reload(config("b", Some(1), None));
+    proxy.reload(&config("b", Some(1), None));
     assert_eq!([status(&proxy, "/a/ok"), status(&proxy, "/b/ok")], [404, 200]);
-    reload(config("a", Some(4), None));
+    proxy.reload(&config("a", Some(4), None));
     assert_eq!(status(&proxy, "/a/ok"), 429, "four still run");
     drop(clients);
     becomes_free(&proxy, "a", "all of them");
     // The same for all routes together.
-    reload(config("a", None, Some(1)));
+    proxy.reload(&config("a", None, Some(1)));
     let client = streaming(&proxy, "a");
-    reload(config("b", None, Some(1)));
+    proxy.reload(&config("b", None, Some(1)));
     assert_eq!(status(&proxy, "/b/ok"), 429, "whatever its route is called now");
     drop(client);
     becomes_free(&proxy, "b", "the one of old");

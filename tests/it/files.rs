@@ -106,13 +106,7 @@ fn a_reload_changes_how_many_may_be_connected() {
         })
     };
     let proxy = Proxy::start(&config(1));
-    let mut reloads = 0;
-    let mut reload = |max: u32| {
-        write_private(&proxy.config_path(), &config(max).to_string());
-        proxy.signal("HUP");
-        reloads += 1;
-        eventually("a reload", || proxy.out().matches("Configuration reloaded.").count() == reloads);
-    };
+    let reload = |max: u32| proxy.reload(&config(max));
     let ask = |client: &mut Client| client.send("GET / HTTP/1.1\r\nHost: p\r\n\r\n").answer().status();
     let mut first = proxy.client();
     assert_eq!((ask(&mut first), proxy.client().answer().status()), (200, 503));

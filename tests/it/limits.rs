@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::support::{Proxy, Received, Upstream, aqueduct, eventually, write_private};
+use crate::support::{Proxy, Received, Upstream, aqueduct, write_private};
 
 const ASK: &str = "GET /a/x HTTP/1.1\r\nHost: p\r\n\r\n";
 
@@ -162,20 +162,13 @@ fn what_was_used_up_survives_a_reload() {
         })
     };
     let proxy = Proxy::start(&config("a", 3));
-    let mut reloads = 0;
-    let mut reload = |config: Value| {
-        write_private(&proxy.config_path(), &config.to_string());
-        proxy.signal("HUP");
-        reloads += 1;
-        eventually("a reload", || proxy.out().matches("Configuration reloaded.").count() == reloads);
-    };
     let let_in = |route: &str| (0..8).filter(|_| proxy.client().ask(ask(route)).status() == 200).count();
     assert_eq!(let_in("a"), 3);
-    reload(config("a", 3));
+    proxy.reload(&config("a", 3));
     assert_eq!(let_in("a"), 0);
-    reload(config("b", 2));
+    proxy.reload(&config("b", 2));
     assert_eq!(let_in("b"), 2);
-    reload(config("a", 5));
+    proxy.reload(&config("a", 5));
     assert_eq!(let_in("a"), 2, "of five, three were used up a moment ago");
 }
 

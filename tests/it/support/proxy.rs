@@ -217,6 +217,15 @@ impl Proxy {
         assert!(status.success());
     }
 
+    /// Puts another configuration in its file, asks for a reload and waits for it.
+    pub(crate) fn reload(&self, config: &Value) {
+        let reloads = || self.out().matches("Configuration reloaded.").count();
+        let before = reloads();
+        write_private(&self.config_path(), &config.to_string());
+        self.signal("HUP");
+        eventually("a reload", || reloads() == before + 1);
+    }
+
     /// Waits for the end.
     pub(crate) fn ended(&mut self) -> ExitStatus {
         let mut status = None;
