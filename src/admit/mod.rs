@@ -25,13 +25,13 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 pub use account::{Limits, Rule};
-pub use admission::Admission;
 use admission::Rules;
+pub use admission::Admission;
 pub use budget::{Budget, Per};
 pub use client::{Client, Pattern, Standing};
 pub use keys::{Credentials, Keys, MIN_KEY};
 pub use refused::Refused;
-pub use state::{BadUrl, Failure, News, Setting, State};
+pub use state::{BadUrl, Failure, News, Setting, State, speaks_tls};
 pub use tallies::Tallies;
 
 /// The limits that hold on one route.

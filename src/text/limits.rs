@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Lang, Speak, shown};
+use super::{Lang, Speak, shown, system_words};
 
 /// What somebody may use, in words.
 #[derive(Debug, Clone, Copy, Default)]
@@ -92,11 +92,34 @@ pub enum StateNews<'a> {
     Down {
         /// Where it should be.
         place: &'a str,
-        /// Why, as the library says it.
-        why: &'a str,
+        /// Why.
+        why: &'a Away,
         /// Whether requests are refused meanwhile.
         is_closed: bool,
     },
+}
+
+/// Why a Redis is not there for us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Away {
+    /// It does not take the user or the password that it is given.
+    WrongLogin,
+    /// It wants a password, and is given none.
+    NoLogin,
+    /// What the system or the library says.
+    Other(String),
+}
+
+impl Speak for Away {
+    fn speak(&self, lang: Lang, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self, lang) {
+            (Self::WrongLogin, Lang::En) => f.write_str("it does not accept the user and password in 'state'"),
+            (Self::WrongLogin, Lang::Zh) => f.write_str("不接受 'state' 中的用户名和密码"),
+            (Self::NoLogin, Lang::En) => f.write_str("it wants a password, and 'state' has none"),
+            (Self::NoLogin, Lang::Zh) => f.write_str("需要密码，而 'state' 中没有"),
+            (Self::Other(why), lang) => write!(f, "{}", shown(&*system_words(why, lang))),
+        }
+    }
 }
 
 impl Speak for StateNews<'_> {
@@ -109,14 +132,14 @@ impl Speak for StateNews<'_> {
                     true => "Requests under limits are answered with 503 until it is back.",
                     false => "Limits hold for this instance alone until it is back.",
                 };
-                write!(f, "⚠️  Redis at {} is away: {}. {then}", shown(*place), shown(*why))
+                write!(f, "⚠️  Redis at {} is away: {}. {then}", shown(*place), why.in_lang(lang))
             }
             (Lang::Zh, Self::Down { place, why, is_closed }) => {
                 let then = match is_closed {
                     true => "恢复之前，受限制的请求返回 503。",
                     false => "恢复之前，限制仅对本实例有效。",
                 };
-                write!(f, "⚠️  Redis {} 不可用: {}。{then}", shown(*place), shown(*why))
+                write!(f, "⚠️  Redis {} 不可用: {}。{then}", shown(*place), why.in_lang(lang))
             }
         }
     }

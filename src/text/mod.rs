@@ -34,7 +34,7 @@ pub use failure::failure;
 pub use help::Help;
 pub use json::JsonType;
 pub use keepalive::{KeepAliveProblem, KeepAliveSay};
-pub use limits::{Allowed, LimitProblem, StateNews};
+pub use limits::{Allowed, Away, LimitProblem, StateNews};
 pub use pick::{Entry, PickProblem, Rested, Stands};
 pub use problem::Problem;
 pub use replacement::{Replacement, Unreplaced};

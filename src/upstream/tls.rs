@@ -20,6 +20,8 @@ pub struct Tls {
     config: Arc<ClientConfig>,
     /// The same, with HTTP/2 as the first choice.
     config_http2: Arc<ClientConfig>,
+    /// The same, for what speaks something else than HTTP.
+    bare: Arc<ClientConfig>,
     trust: Trust,
 }
 
@@ -73,16 +75,23 @@ impl Tls {
             .map_err(|error| error.to_string())?
             .with_root_certificates(roots)
             .with_no_client_auth();
+        let bare = Arc::new(config.clone());
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let mut config_http2 = config.clone();
         config_http2.alpn_protocols.insert(0, HTTP2.to_vec());
-        Ok(Self { config: Arc::new(config), config_http2: Arc::new(config_http2), trust })
+        Ok(Self { config: Arc::new(config), config_http2: Arc::new(config_http2), bare, trust })
     }
 
     /// Whom this accepts.
     #[must_use]
     pub fn trust(&self) -> &Trust {
         &self.trust
+    }
+
+    /// How TLS is spoken to what is no HTTP server, under the same trust.
+    #[must_use]
+    pub fn bare(&self) -> &Arc<ClientConfig> {
+        &self.bare
     }
 
     pub(super) async fn connect<S>(&self, host: &Host, http2: bool, stream: S) -> io::Result<TlsStream<S>>

@@ -43,6 +43,7 @@ mod secrets;
 mod service;
 mod several_targets;
 mod shared_limits;
+mod shared_limits_access;
 mod soak;
 mod streaming;
 mod time_limits;

@@ -220,7 +220,8 @@ impl Instance {
     fn start(redis: &Redis, limits: Limits) -> Self {
         let (timeout, failure) = (Duration::from_secs(10), Failure::Open);
         let tallies = Tallies::default();
-        let state = tallies.state(Setting { url: Secret::new(redis.url()), failure, timeout }).expect("a URL");
+        let state =
+            tallies.state(Setting { url: Secret::new(redis.url()), failure, timeout, tls: None }).expect("a URL");
         state.start(|_| {});
         let policy = Policy { route: tallies.of_route("a", limits), server: None, state: Some(Arc::clone(&state)) };
         Self { policy, state, _tallies: tallies }

@@ -7,17 +7,17 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, RedisError, Script};
+use redis::{AsyncConnectionConfig, ErrorKind, RedisError, Script};
 use tokio::runtime::Builder;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use super::server::Server;
 use super::{Ask, Job, News, Told};
 use crate::admit::account::{Now, Rule};
+use crate::text::Away;
 
-/// How long a connection may take.
-const CONNECT: Duration = Duration::from_secs(1);
 /// How soon it is looked for again, at first and at most.
 const FIRST_LOOK: Duration = Duration::from_millis(100);
 const LAST_LOOK: Duration = Duration::from_secs(2);
@@ -26,7 +26,7 @@ const PULSE: Duration = Duration::from_secs(1);
 
 /// What the thread works with.
 pub(super) struct Keeper {
-    client: Client,
+    server: Arc<Server>,
     config: AsyncConnectionConfig,
     is_up: Arc<AtomicBool>,
     tell: Box<dyn Fn(News) + Send>,
@@ -45,16 +45,15 @@ type Outcome = Result<(), (RedisError, Option<Arc<Rule>>)>;
 
 impl Keeper {
     pub(super) fn new(
-        client: Client,
+        server: Arc<Server>,
         timeout: Duration,
         is_up: Arc<AtomicBool>,
         tell: Box<dyn Fn(News) + Send>,
     ) -> Self {
-        let config =
-            AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(Some(timeout));
+        let config = AsyncConnectionConfig::new().set_response_timeout(Some(timeout));
         let script = |text: &str| Script::new(&[include_str!("rows.lua"), text].concat());
         let scripts = Scripts { take: script(include_str!("take.lua")), settle: script(include_str!("settle.lua")) };
-        Self { client, config, is_up, tell, scripts: Arc::new(scripts), owed: HashMap::new() }
+        Self { server, config, is_up, tell, scripts: Arc::new(scripts), owed: HashMap::new() }
     }
 
     /// Works until nobody can ask any more. `began` hears of the first connection, or that there is none.
@@ -63,7 +62,8 @@ impl Keeper {
         runtime.block_on(async {
             let (mut pause, mut was_told) = (FIRST_LOOK, false);
             loop {
-                let why = match self.connect().await {
+                let mut driver = JoinSet::new();
+                let why = match self.connect(&mut driver).await {
                     Ok(connection) => {
                         self.is_up.store(true, Ordering::Relaxed);
                         (self.tell)(News::Up);
@@ -79,7 +79,7 @@ impl Keeper {
                     Err(why) => why,
                 };
                 if !std::mem::replace(&mut was_told, true) {
-                    (self.tell)(News::Down(why.to_string()));
+                    (self.tell)(News::Down(away(&why)));
                 }
                 let _ = began.try_send(());
                 if !self.pass_time(Instant::now() + pause, &mut jobs).await {
@@ -92,8 +92,8 @@ impl Keeper {
     }
 
     /// A connection on which scripts run.
-    async fn connect(&self) -> Result<MultiplexedConnection, RedisError> {
-        let mut connection = self.client.get_multiplexed_async_connection_with_config(&self.config).await?;
+    async fn connect(&self, driver: &mut JoinSet<()>) -> Result<MultiplexedConnection, RedisError> {
+        let mut connection = self.server.connect(&self.config, driver).await?;
         self.scripts.take.load_async(&mut connection).await?;
         self.scripts.settle.load_async(&mut connection).await?;
         Ok(connection)
@@ -157,6 +157,15 @@ impl Keeper {
                 },
             }
         }
+    }
+}
+
+/// What is told of a server that is not there for us.
+fn away(why: &RedisError) -> Away {
+    match (why.kind(), why.code()) {
+        (ErrorKind::AuthenticationFailed, _) | (_, Some("WRONGPASS")) => Away::WrongLogin,
+        (_, Some("NOAUTH")) => Away::NoLogin,
+        _ => Away::Other(why.to_string()),
     }
 }
 

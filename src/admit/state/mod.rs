@@ -6,6 +6,7 @@
 //! asking, and so that the limits go on from there when it is away.
 
 mod keeper;
+mod server;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +14,7 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use redis::{Client, ConnectionAddr, IntoConnectionInfo};
+use rustls::ClientConfig;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
@@ -22,7 +23,11 @@ use super::admission::{Rules, Takes, begin};
 use super::refused::{Levels, Refused};
 use crate::error::{Kind, Unit};
 use crate::secret::Secret;
+use crate::text::Away;
 use keeper::Keeper;
+use server::Server;
+
+pub use server::speaks_tls;
 
 /// How many questions may be under way.
 const MAX_ASKED: usize = 4096;
@@ -33,7 +38,7 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// A server that several instances share.
 pub struct State {
-    client: Client,
+    server: Arc<Server>,
     setting: Setting,
     jobs: mpsc::Sender<Job>,
     /// Whether it is worth while to ask.
@@ -43,7 +48,7 @@ pub struct State {
 }
 
 /// What makes two of them the same.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Setting {
     /// The URL, with its password.
     pub url: Secret,
@@ -51,6 +56,8 @@ pub struct Setting {
     pub failure: Failure,
     /// How long an answer may take.
     pub timeout: Duration,
+    /// How TLS is spoken to it, if it is.
+    pub tls: Option<Arc<ClientConfig>>,
 }
 
 /// What happens to requests under a limit while the server is away.
@@ -68,7 +75,7 @@ pub enum News {
     /// The server is there.
     Up,
     /// It is away; why.
-    Down(String),
+    Down(Away),
 }
 
 /// What the thread is asked to do.
@@ -100,14 +107,10 @@ impl State {
     /// The URL is none.
     pub fn new(setting: Setting) -> Result<Self, BadUrl> {
         let url = std::str::from_utf8(setting.url.expose()).map_err(|_| BadUrl)?;
-        let info = url.into_connection_info().map_err(|_| BadUrl)?;
-        if let ConnectionAddr::TcpTls { insecure: true, .. } = info.addr() {
-            return Err(BadUrl);
-        }
-        let client = Client::open(info).map_err(|_| BadUrl)?;
+        let server = Arc::new(Server::of(url, setting.tls.clone())?);
         let (jobs, waiting) = mpsc::channel(MAX_ASKED);
         let is_up = Arc::default();
-        Ok(Self { client, setting, jobs, is_up, waiting: Mutex::new(Some(waiting)) })
+        Ok(Self { server, setting, jobs, is_up, waiting: Mutex::new(Some(waiting)) })
     }
 
     /// What it was made of.
@@ -119,14 +122,15 @@ impl State {
     /// Where the server is, without login.
     #[must_use]
     pub fn place(&self) -> String {
-        self.client.get_connection_info().addr().to_string()
+        self.server.place()
     }
 
     /// Connects, and stays connected. Waits for the first connection, but not for long. Nothing happens the second time.
     pub fn start(&self, tell: impl Fn(News) + Send + 'static) {
         let Some(jobs) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         let (began, has_begun) = sync_channel(1);
-        let keeper = Keeper::new(self.client.clone(), self.setting.timeout, Arc::clone(&self.is_up), Box::new(tell));
+        let keeper =
+            Keeper::new(Arc::clone(&self.server), self.setting.timeout, Arc::clone(&self.is_up), Box::new(tell));
         let thread = std::thread::Builder::new().name("state".to_owned());
         // Without a thread the server is away.
         if thread.spawn(move || keeper.run(jobs, &began)).is_ok() {
@@ -181,6 +185,18 @@ impl State {
     /// Passes on what was used under a rule. If that cannot be done now it is done with what comes next.
     pub(super) fn settle(&self, rule: &Arc<Rule>) {
         let _ = self.jobs.try_send(Job::Settle(Arc::clone(rule)));
+    }
+}
+
+impl PartialEq for Setting {
+    /// A server is another one if others are trusted: a reload that changes nothing keeps the value.
+    fn eq(&self, other: &Self) -> bool {
+        let is_same_tls = match (&self.tls, &other.tls) {
+            (None, None) => true,
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, Some(_)) | (Some(_), None) => false,
+        };
+        is_same_tls && (&self.url, self.failure, self.timeout) == (&other.url, other.failure, other.timeout)
     }
 }
 

@@ -10,6 +10,7 @@ use crate::h1;
 use crate::jsonc::Path;
 use crate::secret::Secret;
 use crate::text::{LimitProblem, Problem};
+use crate::upstream::tls::Tls;
 use crate::{accept, admit, h2, relay};
 
 /// The largest head that can be asked for, in bytes.
@@ -62,7 +63,7 @@ impl Compiler<'_> {
     }
 
     /// Where several instances count their limits together.
-    pub(super) fn state(&mut self, file: &raw::File, root: &Path) -> Option<Arc<admit::State>> {
+    pub(super) fn state(&mut self, file: &raw::File, tls: Option<&Arc<Tls>>, root: &Path) -> Option<Arc<admit::State>> {
         let fields = [("state_failure", file.state_failure.is_some()), ("state_timeout", file.state_timeout.is_some())];
         let Some(url) = file.state.as_deref() else {
             for (field, _) in fields.into_iter().filter(|(_, is_there)| *is_there) {
@@ -83,7 +84,13 @@ impl Compiler<'_> {
         if !limits.any(raw::UseLimits::can_be_shared) {
             self.warn(&root.key("state"), LimitProblem::UnusedState.into());
         }
-        let setting = admit::Setting { url: Secret::new(url.as_bytes()), failure, timeout };
+        let needs_tls = admit::speaks_tls(url);
+        if needs_tls && tls.is_none() {
+            // Why there is none has been told.
+            return None;
+        }
+        let tls = tls.filter(|_| needs_tls).map(|tls| Arc::clone(tls.bare()));
+        let setting = admit::Setting { url: Secret::new(url.as_bytes()), failure, timeout, tls };
         let state = self.context.tallies.state(setting);
         state.map_err(|_| self.error(&root.key("state"), LimitProblem::BadState.into())).ok()
     }

@@ -90,15 +90,16 @@ impl Compiler<'_> {
     fn file(&mut self, file: File, is_empty: impl Fn(&str) -> bool) -> Option<Snapshot> {
         let root = Path::default();
         let usage = self.global_usage(&file, &root);
-        let state = self.state(&file, &root);
+        let way_out = self.way_out(file.global_proxy.as_deref(), file.no_proxy.as_ref(), &root);
+        let needs_tls = file.routes.iter().any(|(_, route)| route.enabled && may_need_tls(route))
+            || file.state.as_deref().is_some_and(admit::speaks_tls)
+            || way_out.proxies().iter().any(|(proxy, _)| proxy.as_ref().is_ok_and(|proxy| is_https(proxy.shown())));
+        let tls = self.tls(file.ca_file.as_deref(), needs_tls, &root.key("ca_file"));
+        let state = self.state(&file, tls.as_ref(), &root);
         let server = file.server;
         let base_path = self.base_path(server.base_path.as_deref(), &root.key("server").key("base_path"));
         let (accept, client) = self.limits(&server.limits, &root.key("server").key("limits"));
         let drop = self.headers_to_drop(file.headers_to_drop, &root.key("headers_to_drop"));
-        let way_out = self.way_out(file.global_proxy.as_deref(), file.no_proxy.as_ref(), &root);
-        let needs_tls = file.routes.iter().any(|(_, route)| route.enabled && may_need_tls(route))
-            || way_out.proxies().iter().any(|(proxy, _)| proxy.as_ref().is_ok_and(|proxy| is_https(proxy.shown())));
-        let tls = self.tls(file.ca_file.as_deref(), needs_tls, &root.key("ca_file"));
         let greeting = self.greeting(&server, accept.head_timeout, &root.key("server"));
         let lang = server.language.map_or(self.context.lang, lang);
         let format = match server.log_format {
