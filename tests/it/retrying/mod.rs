@@ -2,6 +2,7 @@
 
 mod bodies;
 mod fallbacks;
+mod http2;
 mod streams;
 
 use std::io;
