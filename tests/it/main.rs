@@ -56,6 +56,7 @@ mod universal_guard_reach;
 mod upgrades;
 mod uploads;
 mod usage;
+mod usage_coded;
 mod usage_drain;
 mod usage_prices;
 mod ways_out;

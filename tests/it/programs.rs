@@ -37,6 +37,30 @@ fn the_official_sdks_over_a_plain_upstream() {
 }
 
 #[test]
+fn the_official_sdks_over_an_upstream_that_compresses() {
+    let provider = Provider::start().expect("starts");
+    let block = format!(
+        "gzip on; gzip_proxied any; gzip_min_length 1; gzip_types application/json text/event-stream;
+        location / {{ proxy_pass http://{}; proxy_buffering off; proxy_http_version 1.1; }}",
+        provider.address()
+    );
+    let nginx = Nginx::start(&block, None);
+    let url = format!("http://{}", nginx.address());
+    let proxy = Proxy::start(&json!({"usage": true, "force_header_overwrite": true, "routes": providers(&url)}));
+    let said = python("sdks.py", &[&format!("http://{}", proxy.address())]);
+    assert!(said.ends_with("all ok\n"), "{said}");
+    let is_known = |line: &&Value| line["tokens_in"].as_u64() > Some(0) && line["tokens_out"].is_u64();
+    assert!(proxy.log().iter().filter(is_known).count() >= 8, "{:?}", proxy.log());
+    // They ask for it, and this is what a program gets that does not decode it.
+    let question = r#"{"model": "demo", "messages": [{"role": "user", "content": "x"}]}"#;
+    let url = format!("http://{}/openai/v1/chat/completions", proxy.address());
+    let coded =
+        ["-H", "Accept-Encoding: gzip", "-H", "Content-Type: application/json", "-d", question, "-o", "/dev/null"];
+    assert_eq!(curl(&[&coded[..], &["-w", "%header{content-encoding}", &url]].concat()), "gzip");
+    assert!(curl(&["--compressed", "-d", question, &url]).contains("Hello from the fake provider!"));
+}
+
+#[test]
 fn the_official_sdks_over_a_tls_upstream_and_behind_a_prefix() {
     let provider = Provider::start().expect("starts");
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
