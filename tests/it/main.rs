@@ -31,6 +31,7 @@ mod oracle;
 mod packaging;
 mod programs;
 mod programs_http2;
+mod programs_keys;
 mod programs_proxies;
 mod proxy_protocol;
 mod reloading;
