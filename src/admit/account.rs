@@ -75,6 +75,16 @@ impl Limits {
         self.tokens_per_minute.is_some() || self.budget.is_some()
     }
 
+    /// Whether they count tokens.
+    pub(super) fn need_tokens(&self) -> bool {
+        self.tokens_per_minute.is_some() || self.budget.is_some_and(|budget| budget.tokens.is_some())
+    }
+
+    /// Whether they count money.
+    pub(super) fn need_money(&self) -> bool {
+        self.budget.is_some_and(|budget| budget.picodollars.is_some())
+    }
+
     /// Whether there are books to be kept.
     pub(super) fn need_books(&self) -> bool {
         self.requests_per_minute.is_some() || self.need_usage()

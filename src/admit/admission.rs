@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::account::{Now, Rule};
+use super::account::{Limits, Now, Rule};
 use super::budget::Spent;
 use super::refused::{Levels, Refused};
 use super::state::State;
@@ -50,11 +50,17 @@ impl Admission {
     }
 
     /// Notes what the exchange has used: tokens, and money in millionths of a millionth of a dollar. What is unknown
-    /// cannot be noted.
-    pub fn settle(&self, tokens: Option<u64>, picodollars: Option<u64>) {
+    /// cannot be noted; gives what that is, if a limit would have to know.
+    pub fn settle(&self, tokens: Option<u64>, picodollars: Option<u64>) -> Option<Uncounted> {
+        let is_any = |needs: fn(&Limits) -> bool| self.rules.iter().flatten().any(|rule| needs(&rule.limits));
+        let uncounted = match (tokens, picodollars) {
+            (None, _) if is_any(Limits::need_tokens) => Some(Uncounted::Tokens),
+            (_, None) if is_any(Limits::need_money) => Some(Uncounted::Money),
+            _ => None,
+        };
         let spent = Spent { tokens: tokens.unwrap_or(0), picodollars: picodollars.unwrap_or(0) };
         if spent.is_nothing() {
-            return;
+            return uncounted;
         }
         let now = Now::at(Instant::now());
         for rule in self.rules.iter().flatten().filter(|rule| rule.limits.need_usage()) {
@@ -63,7 +69,17 @@ impl Admission {
                 state.settle(rule);
             }
         }
+        uncounted
     }
+}
+
+/// What limits would have to know of an exchange, and do not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Uncounted {
+    /// How many tokens it took.
+    Tokens,
+    /// What it costs.
+    Money,
 }
 
 impl Drop for Admission {

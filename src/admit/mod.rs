@@ -26,7 +26,7 @@ use tokio::time::Instant;
 
 pub use account::{Limits, Rule};
 use admission::Rules;
-pub use admission::Admission;
+pub use admission::{Admission, Uncounted};
 pub use budget::{Budget, Per};
 pub use client::{Client, Pattern, Standing};
 pub use keys::{Credentials, Keys, MIN_KEY};

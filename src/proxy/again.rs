@@ -65,9 +65,12 @@ impl<'a> Leg<'a> {
         self.forward.picked = self.keys.as_mut().map(|keys| keys.next(began));
     }
 
-    /// Tells station `pick` what came of it.
-    pub(super) fn answered(&mut self, answered: &Answered, exchange: &Exchange, worker: &Worker) {
+    /// Tells station `pick` what came of it, and whoever has to know if limits cannot count it.
+    pub(super) fn answered(&mut self, answered: &Answered, exchange: &mut Exchange, worker: &Worker) {
         targets::attempted(&mut self.forward, self.route, answered, exchange, worker);
+        if let (Some(admission), Ok((_, answer))) = (&self.admission, answered) {
+            exchange.watch(admission, self.route, answer, worker);
+        }
         if let (Some(keys), Ok((_, answer))) = (&mut self.keys, answered) {
             keys.answered(answer, exchange, worker);
         }

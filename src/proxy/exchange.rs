@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::again::Course;
 use super::choose::{self, Asked, Forwarding, Way};
 use super::meter::Meter;
+use super::uncounted::Watch;
 use crate::accept::Client;
 use crate::admit::{self, Admission, Credentials};
 use crate::config::{Route, Snapshot};
@@ -45,6 +46,8 @@ pub(super) struct Exchange {
     pub(super) course: Option<Box<Course>>,
     /// Who reads along what it uses, where somebody wants to know.
     pub(super) meter: Option<Box<Meter>>,
+    /// Who is told if limits cannot count what it uses, where there are such limits.
+    pub(super) watch: Option<Box<Watch>>,
     /// Whether the log has been told what becomes of the request.
     is_told: bool,
 }
@@ -127,6 +130,7 @@ impl Exchange {
             cors: None,
             course: None,
             meter: None,
+            watch: None,
             is_told: false,
         }
     }
@@ -181,9 +185,11 @@ impl Exchange {
         self.credentials.as_deref().map_or(&[], Credentials::edits)
     }
 
-    /// Station `usage`: from here on it is read along what the exchange uses, if the route wants to know.
+    /// Station `usage`: from here on it is read along what the exchange uses, if the route wants to know, or one that may
+    /// come to answer in its place.
     pub(super) fn listen(&mut self, relay: &mut Relay<'_>, head: &RequestHead, route: &Route) {
-        if let Some(policy) = &route.usage {
+        let mut fallbacks = route.fallback.iter().map(|place| &self.snapshot.routes[*place]);
+        if let Some(policy) = route.usage.as_ref().or_else(|| fallbacks.find_map(|route| route.usage.as_ref())) {
             self.meter = Meter::of(head, policy);
             if let Some(meter) = &self.meter {
                 relay.tap_request(meter.on_request());
@@ -273,8 +279,10 @@ impl Exchange {
         if let Some(meter) = self.meter.take() {
             let mut spending = meter.spending();
             spending.cost = meter.policy.cost(&spending);
-            if let Some(admission) = admission {
-                admission.settle(spending.tokens(), spending.cost.map(Money::picodollars));
+            let uncounted = admission
+                .and_then(|admission| admission.settle(spending.tokens(), spending.cost.map(Money::picodollars)));
+            if let Some(why) = uncounted.and_then(|what| meter.unknown(what, &spending)) {
+                self.not_counted(why);
             }
             self.record.spent(spending);
         }

@@ -66,6 +66,11 @@ impl Meter {
         self.answer.is_some()
     }
 
+    /// Whether it is only asked how many tokens something would take. That costs none.
+    pub(super) fn asks_for_a_count(&self) -> bool {
+        [&b"/count_tokens"[..], b":countTokens"].iter().any(|end| self.path.ends_with(end))
+    }
+
     /// What is known in the end.
     pub(super) fn spending(&self) -> Spending {
         let unknown = || Spending { partial: !self.is_whole, ..Spending::default() };

@@ -18,6 +18,7 @@ mod reply;
 mod respond;
 mod switch;
 mod targets;
+mod uncounted;
 
 use std::cell::Cell;
 use std::rc::Rc;

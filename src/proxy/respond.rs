@@ -64,6 +64,9 @@ pub(super) fn plan(
     let body = if is_old { Body::without_chunks(answer.framing) } else { answer.body(Trailers::Pass) };
     // A body without a known end goes out in chunks of our own.
     let makes_chunks = answer.framing == Framing::UntilClose && !is_old;
+    if route.usage.is_none() {
+        exchange.meter = None;
+    }
     let tap = exchange.meter.as_mut().and_then(|meter| meter.on_answer(answer, &body));
     // A length that has been told leaves no room.
     let comments = route.sse_keepalive.filter(|_| is_endless && may_have_comments(answer));

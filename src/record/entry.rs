@@ -56,6 +56,8 @@ pub struct Entry {
     pub longest_silence: Duration,
     /// What it has used, where somebody has read along.
     pub spending: Option<Box<Spending>>,
+    /// Whether limits could not count that.
+    pub uncounted: bool,
     /// How it ended.
     pub end: Option<End>,
 }
@@ -84,6 +86,7 @@ impl Entry {
             duration: Duration::ZERO,
             longest_silence: Duration::ZERO,
             spending: None,
+            uncounted: false,
             end: None,
         }
     }

@@ -40,6 +40,14 @@ struct Object<'a> {
     end: Option<&'a str>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     spent: Option<Spent<'a>>,
+    /// Only where it is so.
+    #[serde(skip_serializing_if = "is_false")]
+    uncounted: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 pub(super) fn ended(entry: &Entry, out: &mut String) {
@@ -65,6 +73,7 @@ pub(super) fn ended(entry: &Entry, out: &mut String) {
         max_gap_ms: milliseconds(entry.longest_silence),
         end: entry.end.map(super::super::ending::End::name),
         spent: entry.spending.as_deref().map(Spent::of),
+        uncounted: entry.uncounted,
     };
     if let Ok(line) = serde_json::to_string(&object) {
         out.push_str(&line);

@@ -1,5 +1,6 @@
 //! One thread that formats lines and writes them.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -16,7 +17,7 @@ use crate::ending::End;
 use crate::error::{Kind, Step};
 use crate::peer::Peer;
 use crate::spending::Spending;
-use crate::text::{Lang, Say, Speak, Unmet, spoken};
+use crate::text::{Lang, NotCounted, Say, Speak, Unknown, Unmet, shown, spoken};
 
 /// How many lines may wait to be written, and how much of what clients and upstreams have said may wait in them, in bytes:
 /// a target may be as long as a head.
@@ -27,6 +28,9 @@ const BATCH: usize = 512;
 const BATCH_BYTES: usize = 512 << 10;
 /// How long the writer rests after a batch, so that under load it is woken for many lines and not for each.
 const REST: Duration = Duration::from_millis(3);
+
+/// Of how many routes it is remembered what was last said of them. A configuration may be replaced very often.
+const MAX_ROUTES: usize = 10_000;
 
 /// How much goes out at once where other processes write as well: the system keeps that together, even in a pipe that
 /// is nearly full.
@@ -124,6 +128,15 @@ pub enum Line {
         /// The language.
         lang: Lang,
     },
+    /// An answer that limits could not count.
+    Uncounted {
+        /// The key of its route.
+        route: Arc<str>,
+        /// Why not.
+        why: Unknown,
+        /// The language.
+        lang: Lang,
+    },
     /// A notice on standard output.
     Notice(String),
     /// A warning or an error on standard error.
@@ -164,6 +177,7 @@ impl Log {
             queued: Arc::clone(&queued),
             loss: Seldom::default(),
             unmet: Seldom::default(),
+            uncounted: HashMap::new(),
             lang,
         };
         thread::Builder::new().name("log".to_owned()).spawn(move || writer.run(&lines))?;
@@ -190,6 +204,11 @@ impl Log {
     /// A client that did not come to its first request. Of many, a few are told.
     pub fn unmet(&self, peer: Peer, why: Unmet, lang: Lang) {
         self.write(Line::Unmet { peer, why, lang });
+    }
+
+    /// An answer that limits could not count. Of many on one route, a few are told.
+    pub fn uncounted(&self, route: Arc<str>, why: Unknown, lang: Lang) {
+        self.write(Line::Uncounted { route, why, lang });
     }
 
     /// A notice on standard output.
@@ -222,7 +241,12 @@ impl Line {
             Self::Failed { detail, .. } => detail.as_ref().map_or(0, |detail| detail.len()),
             Self::Spent { spending, .. } => spending.model.as_ref().map_or(0, |model| model.len()),
             Self::Notice(text) | Self::Alarm(text) => text.len(),
-            Self::Answered { .. } | Self::Broken { .. } | Self::Unmet { .. } | Self::Last(_) => 0,
+            Self::Uncounted { why: Unknown::NoPrice(Some(model)), .. } => model.len(),
+            Self::Answered { .. }
+            | Self::Broken { .. }
+            | Self::Unmet { .. }
+            | Self::Uncounted { .. }
+            | Self::Last(_) => 0,
         }
     }
 }
@@ -235,6 +259,8 @@ struct Writer {
     /// Of losses to an output that takes nothing.
     loss: Seldom,
     unmet: Seldom,
+    /// Of answers that could not be counted, by route.
+    uncounted: HashMap<Arc<str>, Seldom>,
     lang: Lang,
 }
 
@@ -283,6 +309,14 @@ impl Writer {
                 if let Some(others) = self.unmet.turn(Instant::now()) {
                     let say = Say::Unmet { peer: &peer, why: &why.in_lang(lang), others };
                     push(&mut self.err, &say.in_lang(lang));
+                }
+            }
+            Line::Uncounted { route, why, lang } => {
+                if self.uncounted.len() > MAX_ROUTES {
+                    self.uncounted.clear();
+                }
+                if let Some(others) = self.uncounted.entry(Arc::clone(&route)).or_default().turn(Instant::now()) {
+                    push(&mut self.err, &NotCounted { route: &shown(&*route), why: &why, others }.in_lang(lang));
                 }
             }
             Line::Notice(text) => push(&mut self.out, &text),

@@ -179,6 +179,13 @@ impl Record {
         }
     }
 
+    /// Notes that limits could not count what it has used.
+    pub fn uncounted(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.entry.uncounted = true;
+        }
+    }
+
     /// Notes how the exchange ended.
     pub fn ended(&mut self, end: End) {
         if let Some(open) = &mut self.open {

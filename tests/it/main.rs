@@ -25,6 +25,7 @@ mod http2_upstreams;
 mod keepalive;
 mod key_pools;
 mod limits;
+mod limits_uncounted;
 mod logging;
 mod messages;
 mod oracle;
