@@ -9,11 +9,24 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr2};
 
+use crate::h1::{ResponseHead, is_media_type};
+
 /// What such a stream is called.
 pub const MEDIA_TYPE: &[u8] = b"text/event-stream";
 
 /// What may stand before the first line, and means nothing.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// Whether the content of this answer is events as they are, as far as its head says: not coded ones, and no answer that
+/// is a failure.
+#[must_use]
+pub fn is_plain_stream(answer: &ResponseHead) -> bool {
+    let mut types = answer.fields.values(b"content-type");
+    let is_events = types.next().is_some_and(|value| is_media_type(value, MEDIA_TYPE));
+    let mut codings = answer.fields.values(b"content-encoding");
+    let is_plain = codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity"));
+    answer.status == 200 && is_events && types.next().is_none() && is_plain
+}
 
 /// Sees where events end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -27,7 +27,7 @@ pub use fields::{Field, Fields, is_media_type, list, names_field};
 pub use framing::Framing;
 pub use request::{RequestHead, RequestReader, Target};
 pub use response::{ResponseHead, ResponseReader, is_to_head};
-pub use retry_after::retry_after;
+pub use retry_after::{http_date, retry_after, sent_at, until};
 pub use upgrade::Upgrade;
 pub use violation::Violation;
 

@@ -4,11 +4,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use jiff::civil::DateTime;
-use jiff::fmt::{rfc2822, strtime};
-use jiff::tz::TimeZone;
 
-use crate::h1::{Field, Fields};
+use crate::h1::{Field, Fields, http_date, retry_after, sent_at, until};
 
 /// Numbers from here on are no seconds to wait, but a time in seconds since 1970; and from there on one in milliseconds.
 const MIN_EPOCH: f64 = 1e9;
@@ -22,18 +19,8 @@ const MIN_EPOCH_MS: f64 = 1e12;
 /// `ratelimit-remaining` and `ratelimit-reset`. Of several that are used up, the one that is reset last decides.
 #[must_use]
 pub fn pause(fields: &Fields, now: Timestamp) -> Option<Duration> {
-    // Where the clocks differ, the sender's own counts.
-    let sent = fields.values(b"date").next().and_then(|date| http_date(std::str::from_utf8(date).ok()?));
-    let now = sent.unwrap_or(now);
-    let milliseconds = || {
-        let value = text(fields.values(b"retry-after-ms").next()?)?;
-        span(number(value)? / 1000.0)
-    };
-    let seconds = || {
-        let value = text(fields.values(b"retry-after").next()?)?;
-        number(value).map_or_else(|| Some(until(http_date(value)?, now)), span)
-    };
-    milliseconds().or_else(seconds).or_else(|| {
+    retry_after(fields, now).or_else(|| {
+        let now = sent_at(fields, now);
         let used_up = fields.iter().filter(|field| is_reset(field.name()) && is_used_up(fields, field));
         used_up.filter_map(|field| value(text(field.value())?, now)).max()
     })
@@ -111,18 +98,6 @@ fn units(value: &str) -> Option<Duration> {
     (!value.is_empty()).then_some(sum)
 }
 
-/// The date of HTTP, in each of its three forms (RFC 9110 section 5.6.7).
-fn http_date(value: &str) -> Option<Timestamp> {
-    let old = |format| strtime::parse(format, value).ok()?.to_datetime().ok();
-    let in_utc = |date: DateTime| TimeZone::UTC.to_timestamp(date).ok();
-    let usual = rfc2822::DateTimeParser::new().parse_timestamp(value).ok();
-    usual.or_else(|| in_utc(old("%A, %d-%b-%y %H:%M:%S GMT").or_else(|| old("%a %b %e %H:%M:%S %Y"))?))
-}
-
-fn until(at: Timestamp, now: Timestamp) -> Duration {
-    Duration::try_from(at.duration_since(now)).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,30 +111,6 @@ mod tests {
         let head = format!("HTTP/1.1 429 Too Many Requests\r\n{lines}\r\n\r\n");
         let read = ResponseReader::default().read(head.as_bytes(), false, &Limits::RESPONSE);
         pause(&read.expect("valid").expect("whole").0.fields, now()).map(|pause| pause.as_secs_f64())
-    }
-
-    #[test]
-    fn the_field_that_is_meant_for_it() {
-        for (lines, expected) in [
-            ("Retry-After: 20", Some(20.0)),
-            ("Retry-After: 0.5", Some(0.5)),
-            ("Retry-After: 0", Some(0.0)),
-            ("Retry-After: -5", Some(0.0)),
-            ("retry-after-ms: 250\r\nRetry-After: 1", Some(0.25)),
-            ("Retry-After: Thu, 01 Jan 2026 12:01:30 GMT", Some(90.0)),
-            ("Retry-After: Thursday, 01-Jan-26 12:01:30 GMT", Some(90.0)),
-            ("Retry-After: Thu Jan  1 12:01:30 2026", Some(90.0)),
-            ("Retry-After: Thu, 01 Jan 2026 11:00:00 GMT", Some(0.0)),
-            // Our clock is an hour slow.
-            ("Date: Thu, 01 Jan 2026 13:00:00 GMT\r\nRetry-After: Thu, 01 Jan 2026 13:00:10 GMT", Some(10.0)),
-            ("Retry-After: soon", None),
-            ("Retry-After: 1e9", None),
-            ("Retry-After: inf", None),
-            ("Retry-After:", None),
-            ("X: y", None),
-        ] {
-            assert_eq!(told(lines), expected, "{lines}");
-        }
     }
 
     #[test]

@@ -23,6 +23,7 @@ use crate::h1::{self, Body, RequestHead, ResponseHead, Step, Trailers};
 use crate::peer::Peer;
 use crate::relay::{Break, Relay};
 use crate::retry::{Next, Outcome, Policy, Situation};
+use crate::sse;
 use crate::text::{Attempt, Failed};
 use crate::upstream::{self, Key};
 use crate::wire::Wire;
@@ -253,7 +254,7 @@ async fn found(
                 && course.may_go_on(policy)
                 && relay.can_begin_again()
                 && relay.is_request_sent()
-                && peek::is_plain_stream(answer);
+                && sse::is_plain_stream(answer);
             if !is_looked_at {
                 return Ok(None);
             }

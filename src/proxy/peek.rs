@@ -5,20 +5,13 @@
 
 use std::io;
 
-use crate::h1::{Body, ResponseHead, Step, is_media_type};
+use crate::h1::{Body, ResponseHead, Step};
 use crate::retry::{Outcome, stream_error};
-use crate::sse::{self, Reader};
+use crate::sse::Reader;
 use crate::wire::Wire;
 
 /// How much is looked at, at most, in bytes.
 const MAX_LOOK: usize = 64 * 1024;
-
-/// Whether an answer is a stream of events as they are, without a coding.
-pub(super) fn is_plain_stream(answer: &ResponseHead) -> bool {
-    answer.status == 200
-        && answer.fields.values(b"content-type").any(|value| is_media_type(value, sse::MEDIA_TYPE))
-        && answer.fields.values(b"content-encoding").all(|coding| coding.eq_ignore_ascii_case(b"identity"))
-}
 
 /// Waits for the first event, and gives the status that it stands for if it is an error.
 pub(super) async fn first_event(upstream: &mut Wire, answer: &ResponseHead) -> io::Result<Option<u16>> {

@@ -12,7 +12,8 @@ use crate::drain::Phase;
 use crate::ending::End;
 use crate::h1::{Body, Framing, RequestHead, ResponseHead, Trailers, Version};
 use crate::headers::{self, Said};
-use crate::relay::{Break, Ends, Flow, Outbox, Relay, may_have_comments};
+use crate::relay::{Break, Ends, Flow, Outbox, Relay};
+use crate::sse;
 use crate::stock;
 use crate::upstream::{self, Key};
 use crate::wire::Wire;
@@ -69,7 +70,7 @@ pub(super) fn plan(
     }
     let tap = exchange.meter.as_mut().and_then(|meter| meter.on_answer(answer, &body));
     // A length that has been told leaves no room.
-    let comments = route.sse_keepalive.filter(|_| is_endless && may_have_comments(answer));
+    let comments = route.sse_keepalive.filter(|_| is_endless && sse::is_plain_stream(answer));
     let mut flow = Flow::new(Outbox::new(out), body).making_chunks(makes_chunks).with_comments(comments);
     if let Some(tap) = tap {
         flow.tap(tap);

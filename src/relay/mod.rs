@@ -29,7 +29,6 @@ pub use breaks::{BadAnswer, Break};
 pub use flow::{Broken, Flow, Side};
 pub use limits::{ClientLimits, Kept, Timeouts};
 pub use outbox::Outbox;
-pub use pulse::may_have_comments;
 pub use rest::Drain;
 pub use tap::Tap;
 pub use tunnel::Tunnel;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::h1::{Body, Content, ResponseHead, is_media_type};
-use crate::sse::{self, Scanner};
+use crate::h1::{Body, Content};
+use crate::sse::Scanner;
 
 const COMMENT: &[u8] = b": keep-alive\n\n";
 /// The same as a chunk of a chunked body.
@@ -32,17 +32,6 @@ enum Chunks {
     Made,
     /// They pass as they came.
     Passed(Content),
-}
-
-/// Whether comments may stand in the content of this answer, as far as its head says: in events as they are, not in
-/// coded ones.
-#[must_use]
-pub fn may_have_comments(answer: &ResponseHead) -> bool {
-    let mut types = answer.fields.values(b"content-type");
-    let is_events = types.next().is_some_and(|value| is_media_type(value, sse::MEDIA_TYPE));
-    let mut codings = answer.fields.values(b"content-encoding");
-    let is_plain = codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity"));
-    answer.status == 200 && is_events && types.next().is_none() && is_plain
 }
 
 impl Pulse {
