@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{clients, ways};
+use super::{clients, notes, ways};
 use crate::accept::{At, Opener};
 use crate::app::{App, Site};
 use crate::config::{Live, Route, Snapshot, Target};
@@ -102,6 +102,9 @@ fn route_line(base_path: &str, route: &Route, snapshot: &Snapshot) -> String {
     }
     if let (true, Some(way)) = (route.enabled, ways::of_route(route, snapshot)) {
         notes.push(say(&Say::RouteProxy(&shown(&way))));
+    }
+    if route.enabled {
+        notes.extend(notes::of_route(route, snapshot));
     }
     let notes = if notes.is_empty() { String::new() } else { format!("  ({})", notes.join(", ")) };
     format!("  {mark} {base_path}/{} -> {target}{notes}", shown(&*route.key))

@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::{Caller, MISUSE, banner, clients, line, print, print_error, print_refusal};
+use super::{Caller, MISUSE, banner, clients, line, notes, print, print_error, print_refusal};
+use crate::admit::Failure;
 use crate::app;
 use crate::config::{Finding, Severity, has_errors, schema as schema_of};
-use crate::text::{Lang, Say, Tell, shown};
+use crate::text::{Lang, Say, SharedLimits, Tell, shown};
 
 /// Shows every finding with its place, and the limits that would hold.
 pub(super) fn check(caller: &Caller<'_>, strict: bool) -> ExitCode {
@@ -35,8 +36,13 @@ pub(super) fn check(caller: &Caller<'_>, strict: bool) -> ExitCode {
         if let Some(keys) = &snapshot.keys {
             print(&clients::list(keys, lang));
         }
+        print(&notes::list(&snapshot));
         print(&line(&Tell::LimitsPart, lang));
         print(&limits(&settings));
+        if let Some(state) = &snapshot.state {
+            let is_closed = state.setting().failure == Failure::Closed;
+            print(&line(&SharedLimits { place: &state.place(), is_closed }, lang));
+        }
         let allowed = app::max_connections(&snapshot);
         if allowed < snapshot.max_connections {
             print(&line(&Tell::FewConnections { allowed }, lang));

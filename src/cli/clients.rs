@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::notes::allowed;
 use crate::admit::{Client, Keys, Standing};
 use crate::text::{ClientSay, Lang, Speak, shown};
 
@@ -32,6 +33,7 @@ fn one(client: &Client, lang: Lang) -> String {
         routes: routes.as_ref().map(|routes| routes as _),
         expires: client.expires.as_ref().map(|expires| expires as _),
         enabled: client.standing(Timestamp::now()) == Standing::Good,
+        limits: client.limits.as_ref().map(|rule| allowed(rule.limits())),
     };
     say.in_lang(lang).to_string()
 }

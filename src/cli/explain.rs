@@ -2,20 +2,21 @@
 
 use std::fmt::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ArgMatches;
 
+use super::notes::{allowed, strategy};
 use super::{Caller, MISUSE, line, print, print_error, print_refusal, ways};
-use crate::admit::{Per, Policy, Rule as Limits};
+use crate::admit::{Policy, Rule as Limits};
 use crate::config::Target;
 use crate::error::Error;
 use crate::h1::{RequestHead, RequestReader};
 use crate::headers::{Action, Rule};
-use crate::pick::Strategy;
 use crate::proxy::explain::{Explained, Plan, explain as walk};
 use crate::secret::mask_target;
-use crate::text::{Allowed, Because, ClientSay, CorsSay, KeepAliveSay, Lang, Say, Speak, Tell, failure, shown, spoken};
+use crate::text::{Because, ClientSay, CorsSay, KeepAliveSay, Lang, Say, Speak, Tell, failure, shown, spoken};
 
 pub(super) fn explain(caller: &Caller<'_>, matches: &ArgMatches) -> ExitCode {
     let source = caller.source();
@@ -133,7 +134,8 @@ fn told(plan: &Plan, lang: Lang) -> String {
         |limit: Option<Duration>| limit.map_or_else(|| "-".to_owned(), |limit| format!("{} s", limit.as_secs_f64()));
     let Policy { route, server, .. } = &plan.route.admit;
     if route.is_some() || server.is_some() {
-        let (route, server) = (allowed(route.as_deref()), allowed(server.as_deref()));
+        let allowed = |rule: &Option<Arc<Limits>>| rule.as_ref().map(|rule| allowed(rule.limits())).unwrap_or_default();
+        let (route, server) = (allowed(route), allowed(server));
         say(&Tell::ExplainLimits { route, server });
     }
     if let Some(every) = plan.route.sse_keepalive {
@@ -151,28 +153,6 @@ fn told(plan: &Plan, lang: Lang) -> String {
         total: &limit(plan.timeouts.total),
     });
     text
-}
-
-/// A strategy as it is written in the configuration.
-fn strategy(strategy: &Strategy) -> &'static str {
-    match strategy {
-        Strategy::RoundRobin => "round_robin",
-        Strategy::Random => "random",
-        Strategy::LeastUsed => "least_used",
-        Strategy::StickyClient | Strategy::StickyHeader(_) => "sticky",
-    }
-}
-
-fn allowed(limits: Option<&Limits>) -> Allowed {
-    let Some(limits) = limits.map(Limits::limits) else { return Allowed::default() };
-    Allowed {
-        requests: limits.requests_per_minute,
-        tokens: limits.tokens_per_minute,
-        at_once: limits.max_concurrency,
-        budget_tokens: limits.budget.and_then(|budget| budget.tokens),
-        budget_dollars: limits.budget.and_then(|budget| budget.dollars()),
-        by_month: limits.budget.is_some_and(|budget| budget.per == Per::Month),
-    }
 }
 
 fn because(rule: Rule) -> Because {

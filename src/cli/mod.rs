@@ -9,6 +9,7 @@ mod explain;
 mod healthcheck;
 mod init;
 mod keygen;
+mod notes;
 mod run;
 mod ways;
 

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use super::{Lang, Speak};
+use super::{Allowed, Lang, Speak};
 
 /// One thing that is wrong, or odd, with who may use the proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,6 +140,8 @@ pub enum ClientSay<'a> {
         expires: Option<&'a dyn Display>,
         /// Whether his key is good for anything.
         enabled: bool,
+        /// How much he may use, if that is limited.
+        limits: Option<Allowed>,
     },
     /// A key was made; it stands below, and then what belongs into the file.
     NewKey(&'a dyn Display),
@@ -164,15 +166,20 @@ impl Speak for ClientSay<'_> {
             Self::Count { all, good } => write!(f, "  - 客户端密钥: {all} (其中 {good} 个可用)"),
             Self::Public => f.write_str(if en { "🔓 public" } else { "🔓 公开" }),
             Self::Part => f.write_str(if en { "\n[Clients]" } else { "\n[客户端]" }),
-            Self::One { name, routes, expires, enabled } => {
+            Self::One { name, routes, expires, enabled, limits } => {
                 write!(f, "  {} {name}: ", if *enabled { "✅" } else { "❌" })?;
                 match routes {
                     Some(routes) => f.write_str(if en { "routes " } else { "路由 " }).and(write!(f, "{routes}"))?,
                     None => f.write_str(if en { "every route" } else { "所有路由" })?,
                 }
                 match expires {
-                    Some(expires) if en => write!(f, ", until {expires}"),
-                    Some(expires) => write!(f, "，有效期至 {expires}"),
+                    Some(expires) if en => write!(f, ", until {expires}")?,
+                    Some(expires) => write!(f, "，有效期至 {expires}")?,
+                    None => {}
+                }
+                match limits {
+                    Some(limits) if en => write!(f, ", {}", limits.in_lang(lang)),
+                    Some(limits) => write!(f, "，{}", limits.in_lang(lang)),
                     None => Ok(()),
                 }
             }

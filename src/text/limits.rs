@@ -99,6 +99,25 @@ pub enum StateNews<'a> {
     },
 }
 
+/// Where limits are counted together with other instances.
+#[derive(Debug, Clone, Copy)]
+pub struct SharedLimits<'a> {
+    /// Where the Redis is.
+    pub place: &'a str,
+    /// Whether requests are refused while it is away.
+    pub is_closed: bool,
+}
+
+impl Speak for SharedLimits<'_> {
+    fn speak(&self, lang: Lang, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (place, failure) = (shown(self.place), if self.is_closed { "closed" } else { "open" });
+        match lang {
+            Lang::En => write!(f, "  state: on Redis at {place}; while it is away: {failure}"),
+            Lang::Zh => write!(f, "  state: Redis {place}；不可用时: {failure}"),
+        }
+    }
+}
+
 /// Why a Redis is not there for us.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Away {

@@ -222,3 +222,55 @@ fn a_proxy_starts_to_serve_in_no_time() {
     assert_eq!(Client::connect(proxy.address()).ask("GET / HTTP/1.1\r\nHost: p\r\n\r\n").status(), 200);
     assert!(start.elapsed().as_secs() < 5);
 }
+
+#[test]
+fn check_and_the_banner_tell_what_is_configured_on_each_route() {
+    let config = serde_json::json!({
+        "server": {"host": "127.0.0.1"},
+        "state": "redis://:s3cret@127.0.0.1:1/3",
+        "client_keys": {"alice": {"key": "alice-has-a-long-s3cret", "limits": {"max_concurrency": 2}}},
+        "routes": {
+            "plain": {"target_url": "http://h"},
+            "off": {"enabled": false, "target_url": "http://h", "usage": true},
+            "keys": {"target_url": "http://h", "custom_headers": {"x-api-key": ["s3cret-1", "s3cret-2"]}, "key_strategy": "least_used"},
+            "many": {
+                "target_url": ["http://h", "http://i"], "retry": {"attempts": 3}, "fallback": ["plain", "keys"],
+                "limits": {"requests_per_minute": 60}, "usage": true, "on_client_gone": "drain", "sse_keepalive": "1500ms",
+            },
+            "once": {"target_url": "http://h", "retry": {"attempts": 1}, "fallback": ["plain"]},
+        },
+    });
+    let directory = tempfile::tempdir().expect("a directory");
+    write_private(&directory.path().join("config.json"), &config.to_string());
+    let said = |lang: &str, command: &str| {
+        let output = aqueduct().current_dir(directory.path()).args(["--lang", lang, command]).output().expect("runs");
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let notes = "2 targets; up to 3 attempts; fallback: plain, keys; limits: 60 requests a minute; \
+                 usage, also of answers whose client leaves; SSE keep-alive: 1.5 s";
+    let routes =
+        format!("\n[Routes]\n  keys: 2 keys [least_used]\n  many: {notes}\n  once: fallback: plain\n\n[Limits]\n");
+    let checked = said("en", "check");
+    assert!(checked.contains(&routes), "{checked}");
+    assert!(checked.contains("  ✅ alice: every route, 2 at once\n"), "{checked}");
+    assert!(checked.contains("  state: on Redis at 127.0.0.1:1; while it is away: open\n"), "{checked}");
+    let listed = said("en", "routes");
+    assert!(listed.contains("  ✅ /keys -> http://h  (2 keys [least_used])\n"), "{listed}");
+    assert!(
+        listed.contains("  ✅ /plain -> http://h\n") && listed.contains("  ❌ /off -> http://h  (disabled)\n"),
+        "{listed}"
+    );
+    let checked = said("zh", "check");
+    assert!(
+        checked.contains(
+            "[路由]\n  keys: 2 个密钥 [least_used]\n  many: 2 个目标；最多尝试 3 次；备用路由: plain, keys；"
+        ),
+        "{checked}"
+    );
+    assert!(checked.contains("限制: 每分钟 60 个请求；读取用量，客户端离开后仍读完；SSE 保活: 1.5 秒\n"), "{checked}");
+    assert!(!(checked + &listed).contains("s3cret"));
+    // Where nothing of it is configured, nothing is said.
+    write_private(&directory.path().join("config.json"), r#"{"routes": {"a": {"target_url": "http://h"}}}"#);
+    assert!(!said("en", "check").contains("[Routes]"));
+}
