@@ -73,7 +73,7 @@ impl<'a> Leg<'a> {
             exchange.watch(admission, self.route, answer, worker);
         }
         if let (Some(keys), Ok((_, answer))) = (&mut self.keys, answered) {
-            keys.answered(answer, exchange, worker);
+            keys.answered(answer.status, answer, exchange, worker);
         }
     }
 
@@ -177,6 +177,9 @@ pub(super) async fn judge<'a>(
     let policy = leg.route.retry.as_ref().unwrap_or(&unset);
     let found = found(relay, policy, &course, leg, &mut answered).await;
     let mut next = Next::Tell;
+    if let (Ok(Some((_, Failed::Stream(status)))), Some(keys), Ok((_, answer))) = (&found, &mut leg.keys, &answered) {
+        keys.answered(*status, answer, exchange, worker);
+    }
     if let Ok(Some((outcome, _))) = &found {
         let asked = match &answered {
             Ok((_, answer)) => h1::retry_after(&answer.fields, Timestamp::now()),

@@ -59,13 +59,13 @@ impl Taken<'_> {
         self.keys.is_one_left(Instant::now(), &self.tried)
     }
 
-    /// Takes note of what an attempt was answered with.
-    pub(super) fn answered(&mut self, answer: &ResponseHead, exchange: &Exchange, worker: &Worker) {
+    /// Takes note of what an attempt was answered with: a head with this status, or one whose stream stands for it.
+    pub(super) fn answered(&mut self, status: u16, answer: &ResponseHead, exchange: &Exchange, worker: &Worker) {
         let Some(turn) = &mut self.turn else { return };
-        let Some(told) = self.keys.answered(turn, answer.status, &answer.fields, Instant::now()) else { return };
+        let Some(told) = self.keys.answered(turn, status, &answer.fields, Instant::now()) else { return };
         let now = match told.change {
             Change::Limited(pause) => Stands::Limited(pause.as_secs_f64()),
-            Change::Out(pause) => Stands::Refused(answer.status, pause.as_secs_f64()),
+            Change::Out(pause) => Stands::Refused(status, pause.as_secs_f64()),
             Change::Good => Stands::Good,
         };
         let (route, entry) = (&shown(&*self.route.key), Entry::Key(turn.place()));

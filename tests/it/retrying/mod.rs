@@ -3,6 +3,7 @@
 mod bodies;
 mod fallbacks;
 mod http2;
+mod others;
 mod streams;
 
 use std::io;
