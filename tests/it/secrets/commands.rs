@@ -38,6 +38,8 @@ fn good(directory: &Path) -> Value {
             "c": {"key": format!("${{AQ_UNSET:-{}}}", secret("default-of-c")), "enabled": false},
         },
         "no_proxy": ["in.example"],
+        "state": format!("redis://{0}:{0}@127.0.0.1:1/0", secret("state")),
+        "limits": {"requests_per_minute": 5},
         "routes": {
             "a": {
                 "target_url": format!("http://user:{0}@h/base?key={0}&code={0}#{0}", secret("target")),
@@ -50,7 +52,11 @@ fn good(directory: &Path) -> Value {
                     "Host": secret("host"),
                 },
             },
-            "b": {"target_url": "https://h", "custom_headers": {"x-api-key": secret("literal")}},
+            "b": {
+                "target_url": [format!("https://user:{0}@h?key={0}", secret("several")), {"url": "https://i", "priority": 1}],
+                "custom_headers": {"x-api-key": [secret("pool-0"), secret("pool-1")]},
+                "retry": {"attempts": 2}, "fallback": ["a"], "usage": true,
+            },
             "c": {"target_url": "http://h", "custom_headers": {"x-api-key": secret("literal")}},
             "u": {"universal_proxy": true, "custom_headers": {"x-api-key": secret("literal")}},
         },
@@ -205,6 +211,45 @@ fn broken() -> Vec<String> {
     ] {
         all.extend([json!({"cors": {field: value}}).to_string(), route("cors", json!({field: value}))]);
     }
+    for url in [
+        "redis://u:{}@h:99999",
+        "redis://u:{}@h/x",
+        "http://u:{}@h",
+        "rediss://u:{}@h#{}",
+        "{}",
+        "unix://{}?pass={}",
+        "redis://{} x@h",
+    ] {
+        let url = url.replace("{}", &it);
+        all.push(json!({"state": url, "limits": {"requests_per_minute": 1}}).to_string());
+        all.push(json!({"state": [url]}).to_string());
+        all.push(json!({"state": url, "state_failure": it, "state_timeout": it}).to_string());
+    }
+    for field in
+        ["retry", "fallback", "usage", "limits", "key_strategy", "sse_keepalive", "on_client_gone", "drain_timeout"]
+    {
+        for value in
+            [json!(it), json!([it]), json!({"a": it}), json!({"attempts": it}), json!({"sticky": format!("x {it}")})]
+        {
+            all.push(route(field, value));
+        }
+    }
+    for (field, value) in [
+        ("prices", json!([it])),
+        ("usage", json!(it)),
+        ("limits", json!({"budget": it})),
+        ("limits", json!({"budget": {"per": it, "usd": it, "tokens": it}})),
+        ("on_client_gone", json!(it)),
+        ("drain_timeout", json!(it)),
+    ] {
+        all.push(json!({field: value}).to_string());
+    }
+    all.push(headers(json!({"X": [it, ""], "Y": [it]})));
+    all.push(headers(json!({"X": [it, it]})));
+    all.push(route(
+        "target_url",
+        json!([format!("http://u:{it}@h:x"), {"url": format!("ftp://u:{it}@h"), "weight": it}]),
+    ));
     for field in ["max_head_size", "head_timeout", "max_connections"] {
         all.push(server("limits", json!({field: it})));
     }

@@ -10,6 +10,7 @@
 //! and of headers, and what is said on a command line.
 
 mod commands;
+mod failing;
 mod keys;
 mod scene;
 mod traffic;

@@ -159,7 +159,7 @@ impl Scene {
 }
 
 /// An upstream that says what it was told, in a way that is meant to get into a log.
-fn echoing(says: impl Fn(&str) -> String + Send + Sync + 'static) -> Upstream {
+pub(super) fn echoing(says: impl Fn(&str) -> String + Send + Sync + 'static) -> Upstream {
     Upstream::playing(move |script| {
         let head = script.head()?;
         script.send(says(&head))?;
@@ -167,12 +167,12 @@ fn echoing(says: impl Fn(&str) -> String + Send + Sync + 'static) -> Upstream {
     })
 }
 
-fn whole(status: &str, head: &str) -> String {
+pub(super) fn whole(status: &str, head: &str) -> String {
     format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{head}", head.len())
 }
 
 /// A head in one line, as a server would quote it.
-fn quoted(head: &str) -> String {
+pub(super) fn quoted(head: &str) -> String {
     head.replace("\r\n", " ")
 }
 
@@ -188,7 +188,7 @@ fn saying(bytes: &'static [u8]) -> Upstream {
 }
 
 /// Speaks HTTP/2, and goes away with words that are none of the log's business.
-fn going_away() -> Upstream {
+pub(super) fn going_away() -> Upstream {
     Upstream::playing(|script| {
         let mut frames = Frames::on(script.stream().try_clone()?);
         frames.take_preface()?;

@@ -40,7 +40,7 @@ fn fields() -> String {
 }
 
 /// The same in a query.
-fn query() -> String {
+pub(super) fn query() -> String {
     let it = secret("query");
     format!(
         "key={it}&API_KEY={it}&%61pi%5Fkey={it}&access_token={it}&token={it}&token={it}&%256bey={it}&key[]={it}&\
@@ -48,20 +48,20 @@ fn query() -> String {
     )
 }
 
-fn ask(target: &str, more: &str) -> String {
+pub(super) fn ask(target: &str, more: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: p\r\n{}{more}\r\n", fields())
 }
 
 /// A proxy in an environment that holds secrets, and a manager of services that listens.
-struct Stage {
-    proxy: Proxy,
+pub(super) struct Stage {
+    pub(super) proxy: Proxy,
     /// What the manager of services has been told.
     told: Arc<Mutex<String>>,
     _directory: TempDir,
 }
 
 impl Stage {
-    fn start(config: &Value) -> Self {
+    pub(super) fn start(config: &Value) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let manager = UnixDatagram::bind(directory.path().join("notify")).expect("binds");
         let told = Arc::new(Mutex::new(String::new()));
@@ -88,7 +88,7 @@ impl Stage {
     }
 
     /// Ends it, and looks at all that it has said.
-    fn end(mut self, mut said: Said) {
+    pub(super) fn end(mut self, mut said: Said) {
         self.proxy.signal("TERM");
         assert!(self.proxy.ended().success());
         eventually("the end is told", || self.proxy.out().contains("Stopped") || self.proxy.out().contains("已停止"));
@@ -107,7 +107,7 @@ impl Stage {
 }
 
 /// Notes what an answer says, if it is one of the proxy's own.
-fn note(said: &mut Said, target: &str, answer: &Received) -> String {
+pub(super) fn note(said: &mut Said, target: &str, answer: &Received) -> String {
     let code = answer.field("x-aqueduct-error").map(str::to_owned);
     if code.is_some() {
         said.add(format!("the answer to {target}"), format!("{}{}", answer.head, answer.text()));

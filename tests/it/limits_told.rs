@@ -1,0 +1,149 @@
+//! What whoever is refused is told: which limit it was, whose, and when to come back.
+
+use serde_json::{Value, json};
+
+use crate::support::{Proxy, Received, Upstream};
+
+const KEY: &str = "alice-has-a-long-key";
+const DAY: u64 = 86_400;
+
+/// An answer that takes so many tokens.
+fn taking(tokens: u64) -> Upstream {
+    let content = format!(r#"{{"model": "m", "usage": {{"prompt_tokens": {tokens}, "completion_tokens": 0}}}}"#);
+    Upstream::answering(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{content}", content.len()))
+}
+
+/// Limits in the place of this name, and in no other.
+fn limited(upstream: &Upstream, place: &str, limits: &Value, prices: &Value) -> Proxy {
+    let mut config = json!({
+        "prices": prices,
+        "client_keys": {"alice": {"key": KEY}, "bob": {"key": "bob-has-a-longer-key"}},
+        "routes": {"a": {"target_url": upstream.url()}, "b": {"target_url": upstream.url()}},
+    });
+    let object = match place {
+        "client" => &mut config["client_keys"]["alice"],
+        "route" => &mut config["routes"]["a"],
+        _ => &mut config,
+    };
+    object["limits"] = limits.clone();
+    Proxy::start(&config)
+}
+
+fn ask(proxy: &Proxy, key: &str, route: &str) -> Received {
+    proxy
+        .client()
+        .ask(format!("POST /{route}/x HTTP/1.1\r\nHost: p\r\nx-api-key: {key}\r\nContent-Length: 2\r\n\r\n{{}}"))
+}
+
+fn number(answer: &Received, field: &str) -> u64 {
+    answer.field(field).unwrap_or_else(|| panic!("{field} in {}", answer.head)).parse().expect("a number")
+}
+
+#[test]
+fn tokens_by_the_minute_are_paid_back_before_more_may_begin() {
+    let upstream = taking(1500);
+    for (place, whose) in [("client", "with this key"), ("route", "on this route"), ("all", "")] {
+        let proxy = limited(&upstream, place, &json!({"tokens_per_minute": 1000}), &Value::Null);
+        assert_eq!(ask(&proxy, KEY, "a").status(), 200, "what it takes is known at its end");
+        let refused = ask(&proxy, KEY, "a");
+        assert_eq!((refused.status(), refused.field("x-aqueduct-error")), (429, Some("rate_limited")), "{place}");
+        let text = refused.json()["error"].as_str().expect("text").to_owned();
+        assert!(text.contains("tokens") && text.contains(whose), "{place}: {text}");
+        // 500 are owed, and one has to be there: half a minute.
+        assert!((25..=31).contains(&number(&refused, "retry-after")), "{}", refused.head);
+        assert_eq!(number(&refused, "x-ratelimit-limit-tokens"), 1000);
+        assert_eq!(number(&refused, "x-ratelimit-remaining-tokens"), 0);
+        let reset = refused.field("x-ratelimit-reset-tokens").expect("a field");
+        assert!(reset.starts_with("1m2") || reset == "1m30s", "{reset}");
+        assert_eq!((refused.field("x-ratelimit-limit-requests"), refused.field("x-should-retry")), (None, None));
+        // Who else is concerned.
+        let others = [ask(&proxy, "bob-has-a-longer-key", "a").status(), ask(&proxy, KEY, "b").status()];
+        assert_eq!(
+            others,
+            match place {
+                "client" => [200, 429],
+                "route" => [429, 200],
+                _ => [429, 429],
+            }
+        );
+    }
+}
+
+#[test]
+fn whoever_has_spent_a_budget_is_told_when_the_next_one_begins() {
+    let upstream = taking(10);
+    let directory = tempfile::tempdir().expect("a directory");
+    let prices = directory.path().join("prices.json");
+    std::fs::write(&prices, r#"{"m": {"input_cost_per_token": 0.01, "output_cost_per_token": 0}}"#).expect("writes");
+    for (budget, unit, longest) in [
+        (json!({"tokens": 10, "per": "day"}), "token", DAY),
+        (json!({"usd": 0.1, "per": "day"}), "dollar", DAY),
+        (json!({"tokens": 10, "usd": 100, "per": "month"}), "token", 31 * DAY),
+        (json!({"tokens": 1000, "usd": 0.05, "per": "month"}), "dollar", 31 * DAY),
+    ] {
+        for (place, whose) in [("client", "with this key"), ("route", "on this route"), ("all", "")] {
+            let proxy = limited(&upstream, place, &json!({"budget": budget}), &json!(prices));
+            assert_eq!(ask(&proxy, KEY, "a").status(), 200);
+            let refused = ask(&proxy, KEY, "a");
+            assert_eq!(
+                (refused.status(), refused.field("x-aqueduct-error")),
+                (429, Some("budget_exhausted")),
+                "{budget}"
+            );
+            let text = refused.json()["error"].as_str().expect("text").to_owned();
+            assert!(text.contains(whose), "{place}: {text}");
+            let wait = number(&refused, "retry-after");
+            assert!((1..=longest).contains(&wait), "{wait}");
+            // Nobody can come back within a minute, but for the minute before midnight.
+            assert_eq!(refused.field("x-should-retry"), (wait > 60).then_some("false"), "{unit}");
+            assert_eq!(refused.field("x-ratelimit-limit-tokens"), None);
+            let line = proxy.logged(|line| line["status"] == 429);
+            assert_eq!(
+                (&line["code"], &line["end"], &line["client"]),
+                (&json!("budget_exhausted"), &json!("refused"), &json!("alice"))
+            );
+        }
+    }
+}
+
+#[test]
+fn of_several_limits_the_one_that_lasts_longest_is_told_and_all_hold() {
+    let upstream = taking(100);
+    let limits = json!({"requests_per_minute": 1, "tokens_per_minute": 50, "budget": {"tokens": 60, "per": "day"}});
+    let proxy = limited(&upstream, "route", &limits, &Value::Null);
+    assert_eq!(ask(&proxy, KEY, "a").status(), 200);
+    let refused = ask(&proxy, KEY, "a");
+    // Unless it is nearly midnight.
+    let code = refused.field("x-aqueduct-error").expect("a code");
+    assert!(code == "budget_exhausted" || number(&refused, "retry-after") >= 60, "{}", refused.head);
+    // How far the others are is told beside it.
+    assert_eq!(
+        (number(&refused, "x-ratelimit-limit-requests"), number(&refused, "x-ratelimit-remaining-requests")),
+        (1, 0)
+    );
+    assert_eq!(
+        (number(&refused, "x-ratelimit-limit-tokens"), number(&refused, "x-ratelimit-remaining-tokens")),
+        (50, 0)
+    );
+}
+
+#[test]
+fn a_page_in_a_browser_may_read_what_it_is_told() {
+    let upstream = taking(1);
+    let mut config = json!({
+        "cors": {"origins": ["https://app.example.com"], "expose": ["retry-after", "x-ratelimit-remaining-requests"]},
+        "routes": {"a": {"target_url": upstream.url(), "limits": {"requests_per_minute": 1}}},
+    });
+    config["routes"]["full"] = json!({"target_url": upstream.url(), "limits": {"max_concurrency": 1}});
+    let proxy = Proxy::start(&config);
+    let ask = |origin: &str| proxy.client().ask(format!("GET /a/x HTTP/1.1\r\nHost: p\r\nOrigin: {origin}\r\n\r\n"));
+    assert_eq!(ask("https://app.example.com").status(), 200);
+    let refused = ask("https://app.example.com");
+    assert_eq!(
+        (refused.status(), refused.field("access-control-allow-origin")),
+        (429, Some("https://app.example.com"))
+    );
+    assert_eq!(refused.field("access-control-expose-headers"), Some("retry-after, x-ratelimit-remaining-requests"));
+    let other = ask("https://other.example");
+    assert_eq!((other.status(), other.field("access-control-allow-origin")), (429, None));
+}
