@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use memchr::memchr;
 
-use super::{Limits, Violation, token};
+use super::{Known, Limits, Violation, token};
 use crate::stock::{self, Stock};
 
 thread_local! {
@@ -36,6 +36,7 @@ struct Place {
     value_start: u32,
     value_end: u32,
     end: u32,
+    known: Option<Known>,
 }
 
 impl Fields {
@@ -47,6 +48,11 @@ impl Fields {
     /// The values of every field of this name, in any case.
     pub fn values<'a, const N: usize>(&'a self, name: &'a [u8; N]) -> impl DoubleEndedIterator<Item = &'a [u8]> + 'a {
         self.iter().filter(move |field| field.is(name)).map(|field| field.value())
+    }
+
+    /// The values of every field of this known name.
+    pub fn of(&self, known: Known) -> impl DoubleEndedIterator<Item = &[u8]> {
+        self.iter().filter(move |field| field.known() == Some(known)).map(|field| field.value())
     }
 
     /// Some lines that follow each other, as they came, by their numbers.
@@ -73,7 +79,7 @@ impl Fields {
 
     /// The options of every `Connection` field (RFC 9110 section 7.6.1).
     pub fn connection_options(&self) -> impl Iterator<Item = &[u8]> {
-        self.values(b"connection").flat_map(list)
+        self.of(Known::Connection).flat_map(list)
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -108,6 +114,13 @@ impl<'a> Field<'a> {
     #[must_use]
     pub fn line(&self) -> &'a [u8] {
         &self.head[self.place.start as usize..self.place.end as usize]
+    }
+
+    /// Which of the names it has that are known.
+    #[inline]
+    #[must_use]
+    pub fn known(&self) -> Option<Known> {
+        self.place.known
     }
 
     /// Whether the field has this name, in any case. The name is given in lower case, and has letters, digits and
@@ -153,15 +166,14 @@ impl Place {
         if !ends_line(rest, text_end)? {
             return Ok(None);
         }
-        let mut value = &rest[name_end + 1..text_end];
-        while let [b' ' | b'\t', inner @ ..] = value {
-            value = inner;
+        let (mut start, mut end) = (name_end + 1, text_end);
+        // By place: to cut slices down instead cost five times as much.
+        while start < end && is_space(rest[start]) {
+            start += 1;
         }
-        let start = text_end - value.len();
-        while let [inner @ .., b' ' | b'\t'] = value {
-            value = inner;
+        while start < end && is_space(rest[end - 1]) {
+            end -= 1;
         }
-        let end = start + value.len();
         let line_end = u32::try_from(at + text_end + 2).expect("a head is limited to far less than 4 GiB");
         #[expect(clippy::cast_possible_truncation, reason = "none lies behind the end of the line, which fits")]
         let place = |offset: usize| (at + offset) as u32;
@@ -171,8 +183,13 @@ impl Place {
             value_start: place(start),
             value_end: place(end),
             end: line_end,
+            known: Known::of(&rest[..name_end]),
         }))
     }
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
 }
 
 /// Whether CRLF stands at `at`, where text has ended. `false`: its LF has not arrived.

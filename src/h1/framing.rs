@@ -1,7 +1,7 @@
 //! Where a message ends (RFC 9112 section 6.3), and whether its connection goes on (section 9.3).
 
 use super::fields::names_field;
-use super::{Fields, Version, Violation, token};
+use super::{Fields, Known, Version, Violation, token};
 
 /// How the length of a body is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,31 +74,30 @@ impl Found {
     fn gather(fields: &Fields, version: Version) -> Result<Self, Violation> {
         let mut found = Self::default();
         for field in fields.iter() {
-            // The length of the name tells nearly all other fields apart at once.
-            match field.name().len() {
-                4 if field.is(b"host") => {
+            match field.known() {
+                Some(Known::Host) => {
                     found.hosts += 1;
                     if !token::is_authority(field.value()) {
                         return Err(Violation::BadHost);
                     }
                 }
-                6 if field.is(b"expect") => {
+                Some(Known::Expect) => {
                     found.expects_continue |= field.value().eq_ignore_ascii_case(b"100-continue");
                 }
-                10 if field.is(b"connection") => {
+                Some(Known::Connection) => {
                     for option in super::fields::list(field.value()) {
                         found.close |= option.eq_ignore_ascii_case(b"close");
                         found.stays |= option.eq_ignore_ascii_case(b"keep-alive");
                         found.names_fields |= names_field(option);
                     }
                 }
-                14 if field.is(b"content-length") => {
+                Some(Known::ContentLength) => {
                     if found.length.is_some() {
                         return Err(Violation::RepeatedLength);
                     }
                     found.length = Some(length(field.value())?);
                 }
-                17 if field.is(b"transfer-encoding") => {
+                Some(Known::TransferEncoding) => {
                     if version == Version::Http10 {
                         return Err(Violation::CodingInHttp10);
                     }

@@ -40,12 +40,11 @@ pub fn check_text(bytes: &[u8]) -> Result<(), Violation> {
 #[must_use]
 pub(super) fn end_of_token(bytes: &[u8]) -> usize {
     let mut at = 0;
-    while let Some(word) = bytes[at..].first_chunk() {
-        let plain = leading_plain(*word);
-        at += plain;
-        match plain {
-            8 => {}
-            _ if is_token_byte(bytes[at]) => at += 1,
+    while let Some(block) = bytes[at..].first_chunk() {
+        at += leading_plain(block);
+        match bytes.get(at) {
+            // The mark that it was, or the first byte of the next block.
+            Some(&byte) if is_token_byte(byte) => at += 1,
             _ => return at,
         }
     }
@@ -53,22 +52,17 @@ pub(super) fn end_of_token(bytes: &[u8]) -> usize {
     at + rest.iter().position(|&byte| !is_token_byte(byte)).unwrap_or(rest.len())
 }
 
-/// How many of the first bytes are letters, digits or hyphens, of which nearly all names are made: eight looked at in
-/// one go.
+/// How many of the first bytes are letters, digits or hyphens, of which nearly all names are made.
+// Without branches, and of all 16 at once: so the compiler makes vector instructions of it, of which it takes as many
+// for 16 bytes as it took others for 8 (1,000 less in all for a small request and its answer).
 #[inline]
-fn leading_plain(word: [u8; 8]) -> usize {
-    // To a byte below 0x80, adding 0x80 - n carries into its highest bit if the byte is n or more.
-    const fn at_least(byte: u8) -> u64 {
-        u64::from_ne_bytes([0x80 - byte; 8])
-    }
-    let word = u64::from_le_bytes(word);
-    let ascii = word & !HIGH;
-    let lower = ascii | (ONES * 0x20);
-    let letter = lower.wrapping_add(at_least(b'a')) & !lower.wrapping_add(at_least(b'z' + 1));
-    let digit = ascii.wrapping_add(at_least(b'0')) & !ascii.wrapping_add(at_least(b'9' + 1));
-    let hyphen = !(ascii ^ u64::from_ne_bytes([b'-'; 8])).wrapping_add(at_least(1));
-    let other = !((letter | digit | hyphen) & !word) & HIGH;
-    other.trailing_zeros() as usize / 8
+fn leading_plain(block: &[u8; 16]) -> usize {
+    let others = block.map(|byte| {
+        let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+        let is_digit = byte.wrapping_sub(b'0') < 10;
+        if is_letter | is_digit | (byte == b'-') { 0 } else { 0xff_u8 }
+    });
+    u128::from_le_bytes(others).trailing_zeros() as usize / 8
 }
 
 /// Where text ends: the place of the first control character at or after `from`, tabs not counted. `None`: there is
@@ -207,7 +201,7 @@ mod tests {
     #[test]
     fn ends_are_found_wherever_they_lie() {
         for byte in 0..=255_u8 {
-            for length in 0..20 {
+            for length in 0..40 {
                 let mut bytes = vec![b'a'; length];
                 bytes.push(byte);
                 bytes.extend_from_slice(b"b\xc3\xa9\x80\x7f\n\x01");

@@ -1,7 +1,7 @@
 //! Switching to another protocol (RFC 9110 section 7.8): what a client asks for, and whether it was given that.
 
 use super::fields::list;
-use super::{Fields, ResponseHead, Version, token};
+use super::{Fields, Known, ResponseHead, Version, token};
 
 /// The protocols to which a request asks to switch, in the order in which the client would like them; only those that
 /// may pass, of which there is at least one.
@@ -40,7 +40,7 @@ impl Upgrade {
 }
 
 fn protocols(fields: &Fields) -> impl Iterator<Item = &[u8]> {
-    fields.values(b"upgrade").flat_map(list)
+    fields.of(Known::Upgrade).flat_map(list)
 }
 
 /// Whether this is `name ["/" version]`, and no protocol that carries requests.

@@ -12,7 +12,7 @@ use http::{
 };
 
 use super::unfit;
-use crate::h1::{Fields, RequestHead, ResponseHead, encode, token};
+use crate::h1::{Fields, Known, RequestHead, ResponseHead, encode, token};
 use crate::origin::Scheme;
 
 /// A request of HTTP/2 as the head of one of HTTP/1.1. It is not judged here: whoever reads it does that.
@@ -102,7 +102,7 @@ pub fn request_from_h1(head: &RequestHead, scheme: Scheme) -> io::Result<Request
         Scheme::Http => UriScheme::HTTP,
         Scheme::Https => UriScheme::HTTPS,
     });
-    let host = head.fields.values(b"host").next().unwrap_or_default();
+    let host = head.fields.of(Known::Host).next().unwrap_or_default();
     uri.authority = Some(Authority::try_from(host).map_err(|_| unfit("the host cannot be said in HTTP/2"))?);
     let target = Bytes::copy_from_slice(head.raw_target());
     let path = PathAndQuery::from_maybe_shared(target).map_err(|_| unfit("the path cannot be said in HTTP/2"))?;

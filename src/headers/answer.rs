@@ -1,8 +1,8 @@
 //! The answer head that goes to a client.
 
 use super::cors;
-use super::hop::{self, Named};
-use crate::h1::{Field, ResponseHead, encode};
+use super::hop::Named;
+use crate::h1::{Field, Known, ResponseHead, encode};
 
 /// What the head says of framing and connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,13 +26,14 @@ pub fn write_answer(head: &ResponseHead, said: Said<'_>, out: &mut Vec<u8>) {
     let switches = head.status == 101;
     let (mut chunked_written, mut run) = (false, 0);
     for (number, field) in head.fields.iter().enumerate() {
-        let is_coding = field.is(b"transfer-encoding");
-        let passes = (switches && field.is(b"upgrade"))
-            || !(hop::is_hop_by_hop(field.name())
+        let known = field.known();
+        let is_coding = known == Some(Known::TransferEncoding);
+        let passes = (switches && known == Some(Known::Upgrade))
+            || !(known.is_some_and(Known::is_hop_by_hop)
                 || named.has(field.name())
                 || is_misleading_length(head, &field)
                 || (said.cors.is_some() && cors::is_about_pages(field.name()))
-                || (!said.chunked && field.is(b"trailer")));
+                || (!said.chunked && known == Some(Known::Trailer)));
         if !passes {
             // Lines that pass one after another are written at once.
             out.extend_from_slice(head.fields.lines(run..number));
@@ -50,7 +51,7 @@ pub fn write_answer(head: &ResponseHead, said: Said<'_>, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(said.cors.unwrap_or_default());
     if let Some(protocol) = said.protocol
-        && head.fields.values(b"sec-websocket-protocol").next().is_none()
+        && head.fields.of(Known::SecWebSocketProtocol).next().is_none()
     {
         encode::field("Sec-WebSocket-Protocol", protocol, out);
     }
@@ -64,7 +65,7 @@ pub fn write_answer(head: &ResponseHead, said: Said<'_>, out: &mut Vec<u8>) {
 /// behind a 101 has no length at all.
 fn is_misleading_length(head: &ResponseHead, field: &Field<'_>) -> bool {
     let says_more = || field.value().iter().any(|&digit| digit != b'0');
-    field.is(b"content-length") && (head.status == 101 || (head.status == 204 && says_more()))
+    field.known() == Some(Known::ContentLength) && (head.status == 101 || (head.status == 204 && says_more()))
 }
 
 #[cfg(test)]

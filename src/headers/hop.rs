@@ -1,21 +1,7 @@
-//! Fields that belong to one connection and never pass (RFC 9110 section 7.6.1).
+//! Fields that a message itself names as those of its connection (RFC 9110 section 7.6.1). Those that always are: see
+//! [`Known::is_hop_by_hop`](crate::h1::Known::is_hop_by_hop).
 
-use crate::h1::{Fields, is_name, names_field};
-
-/// Whether a field of this name says something about one connection only.
-#[inline]
-#[must_use]
-pub fn is_hop_by_hop(name: &[u8]) -> bool {
-    match name.len() {
-        2 => is_name(name, b"te"),
-        7 => is_name(name, b"upgrade"),
-        10 => is_name(name, b"connection") || is_name(name, b"keep-alive"),
-        16 => is_name(name, b"proxy-connection"),
-        17 => is_name(name, b"transfer-encoding"),
-        19 => is_name(name, b"proxy-authorization"),
-        _ => false,
-    }
-}
+use crate::h1::{Fields, names_field};
 
 /// The options of a message's `Connection` fields that name other fields. Most messages have none.
 pub(super) struct Named<'a>(Vec<&'a [u8]>);
@@ -28,32 +14,10 @@ impl<'a> Named<'a> {
     }
 
     /// Whether `Connection` names this field. What frames or routes the message is not the sender's to remove.
+    #[inline]
     pub(super) fn has(&self, name: &[u8]) -> bool {
         self.0.iter().any(|option| option.eq_ignore_ascii_case(name))
             && !name.eq_ignore_ascii_case(b"content-length")
             && !name.eq_ignore_ascii_case(b"host")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_in_any_case() {
-        for name in [
-            "Connection",
-            "KEEP-ALIVE",
-            "te",
-            "Upgrade",
-            "Transfer-Encoding",
-            "Proxy-Connection",
-            "proxy-authorization",
-        ] {
-            assert!(is_hop_by_hop(name.as_bytes()), "{name}");
-        }
-        for name in ["Host", "Authorization", "Content-Length", "Cookie", "Proxy-Authenticate", "Trailer"] {
-            assert!(!is_hop_by_hop(name.as_bytes()), "{name}");
-        }
     }
 }

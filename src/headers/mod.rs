@@ -9,6 +9,5 @@ mod request;
 
 pub use answer::{Said, write_answer};
 pub use cors::{Cors, NotAllowed, Origins, is_preflight};
-pub use hop::is_hop_by_hop;
 pub use policy::{Configured, Policy};
 pub use request::{Action, Outgoing, Rule, ToProxy};

@@ -1,8 +1,8 @@
 //! The request head that goes to an upstream.
 
-use super::hop::{self, Named};
+use super::hop::Named;
 use super::policy::Policy;
-use crate::h1::{Edit, Field, Framing, RequestHead, Upgrade, encode, is_name, list};
+use crate::h1::{Edit, Field, Framing, Known, RequestHead, Upgrade, encode, is_name, list};
 use crate::secret::{self, Secret};
 
 /// Who we are to an upstream proxy. The client's own never passes.
@@ -84,12 +84,15 @@ impl Policy {
         let named = Named::of(&head.fields, head.names_fields);
         let is_taken_out = |number| to.edits.iter().any(|edit| edit.line == number && edit.value.is_none());
         let stays_behind = |name: &[u8]| to.is_foreign && secret::is_credential(name);
-        let is_kept =
-            |name: &[u8]| !hop::is_hop_by_hop(name) && !named.has(name) && !self.drops(name) && !stays_behind(name);
+        let is_kept = |field: &Field<'_>| {
+            let name = field.name();
+            let is_hop_by_hop = field.known().is_some_and(Known::is_hop_by_hop);
+            !is_hop_by_hop && !named.has(name) && !self.drops(name) && !stays_behind(name)
+        };
         self.configured().iter().filter(|configured| configured.list().is_some()).all(|list| {
             let name = list.name().as_bytes();
             let is_theirs = |(number, field): (usize, Field<'_>)| {
-                field.name().eq_ignore_ascii_case(name) && is_kept(field.name()) && !is_taken_out(number)
+                field.name().eq_ignore_ascii_case(name) && is_kept(&field) && !is_taken_out(number)
             };
             !to.replaces(name) && (list.is_forced() || !head.fields.iter().enumerate().any(is_theirs))
         })
@@ -190,26 +193,26 @@ impl Writer<'_> {
     /// Writes what becomes of one of the client's lines. `None`: not a matter of policy.
     fn field(&mut self, number: usize, field: &Field<'_>) -> Option<Action> {
         let name = field.name();
-        match name.len() {
-            4 if field.is(b"host") => {
+        match field.known() {
+            Some(Known::Host) => {
                 self.end_run(number);
                 if !std::mem::replace(&mut self.written.host, true) {
                     encode::field("Host", self.policy.host().unwrap_or(self.to.host), self.out);
                 }
                 None
             }
-            6 if field.is(b"expect") && field.value().eq_ignore_ascii_case(b"100-continue") => {
+            Some(Known::Expect) if field.value().eq_ignore_ascii_case(b"100-continue") => {
                 self.end_run(number);
                 Some(Action::Dropped(Rule::Expect))
             }
-            2 if self.to.trailers && field.is(b"te") && field.value().eq_ignore_ascii_case(b"trailers") => {
+            Some(Known::Te) if self.to.trailers && field.value().eq_ignore_ascii_case(b"trailers") => {
                 Some(Action::Passed)
             }
-            7 if !self.to.trailers && field.is(b"trailer") => {
+            Some(Known::Trailer) if !self.to.trailers => {
                 self.end_run(number);
                 Some(Action::Dropped(Rule::Trailer))
             }
-            7 if field.is(b"upgrade") => {
+            Some(Known::Upgrade) => {
                 self.end_run(number);
                 let Some(upgrade) = self.to.upgrade else {
                     let is_configured = self.policy.drops(name);
@@ -220,14 +223,14 @@ impl Writer<'_> {
                 }
                 Some(Action::Passed)
             }
-            10 if self.to.upgrade.is_some() && field.is(b"connection") => {
+            Some(Known::Connection) if self.to.upgrade.is_some() => {
                 self.end_run(number);
                 if !std::mem::replace(&mut self.written.connection, true) {
                     self.line(name, b"Upgrade");
                 }
                 Some(Action::Passed)
             }
-            14 if field.is(b"content-length") => {
+            Some(Known::ContentLength) => {
                 // Leading zeros are one more thing that parsers read in different ways.
                 if let (Framing::Length(length), [b'0', _, ..]) = (self.head.framing, field.value()) {
                     self.end_run(number);
@@ -237,17 +240,17 @@ impl Writer<'_> {
                 }
                 None
             }
-            17 if field.is(b"transfer-encoding") => {
+            Some(Known::TransferEncoding) => {
                 self.end_run(number);
                 self.line(name, b"chunked");
                 None
             }
             // Whether there are any keys or not: it is for us, and whoever sends it may not know that.
-            14 if field.is(b"x-aqueduct-key") => {
+            Some(Known::AqueductKey) => {
                 self.end_run(number);
                 Some(Action::Dropped(Rule::ClientKey))
             }
-            22 if self.to.is_foreign && field.is(b"sec-websocket-protocol") => {
+            Some(Known::SecWebSocketProtocol) if self.to.is_foreign => {
                 self.end_run(number);
                 let value = match self.to.edits.iter().find(|edit| edit.line == number) {
                     Some(edit) => edit.value.as_deref().unwrap_or_default(),
@@ -265,7 +268,7 @@ impl Writer<'_> {
                 // A line with a key in it counts as absent for the policy.
                 let action = match edit {
                     Some(Edit { value: None, .. }) => Action::Dropped(Rule::ClientKey),
-                    _ => self.judge(name),
+                    _ => self.judge(field),
                 };
                 match action {
                     Action::Passed | Action::Kept if edit.is_some() => {
@@ -300,8 +303,9 @@ impl Writer<'_> {
         self.run = number + 1;
     }
 
-    fn judge(&mut self, name: &[u8]) -> Action {
-        if hop::is_hop_by_hop(name) {
+    fn judge(&mut self, field: &Field<'_>) -> Action {
+        let name = field.name();
+        if field.known().is_some_and(Known::is_hop_by_hop) {
             return Action::Dropped(Rule::HopByHop);
         }
         if self.named.has(name) {

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::Key;
 use super::habit::Habit;
 use super::key::Taken;
-use crate::h1::{Fields, list};
+use crate::h1::{Fields, Known, list};
 use crate::wire::Wire;
 
 /// How many idle connections are kept to one place.
@@ -141,7 +141,7 @@ impl Pool {
 /// will close it.
 #[must_use]
 pub fn keep_alive_limit(fields: &Fields) -> Duration {
-    let announced = fields.values(b"keep-alive").flat_map(list).filter_map(|member| {
+    let announced = fields.of(Known::KeepAlive).flat_map(list).filter_map(|member| {
         let (name, value) = member.split_at_checked(member.iter().position(|&byte| byte == b'=')?)?;
         let seconds: u64 = std::str::from_utf8(&value[1..]).ok()?.trim().parse().ok()?;
         name.trim_ascii().eq_ignore_ascii_case(b"timeout").then(|| Duration::from_secs(seconds))
