@@ -93,11 +93,19 @@ impl Body {
     ///
     /// # Errors
     /// The framing is broken. What was passed on before belongs to a message that never becomes whole.
+    #[inline]
     pub fn step(&mut self, arrived: &[u8]) -> Result<Step, Violation> {
+        // Two of three questions are about nothing: before something has come, and after all has gone.
+        match self.is_done() {
+            true => Ok(Step::Done),
+            false if arrived.is_empty() => Ok(Step::Starved),
+            false => self.advance(arrived),
+        }
+    }
+
+    fn advance(&mut self, arrived: &[u8]) -> Result<Step, Violation> {
         let step = match &mut self.rest {
-            Rest::Length(0) => Step::Done,
             Rest::Chunked(scanner) => return scanner.step(arrived, &mut self.payload),
-            _ if arrived.is_empty() => Step::Starved,
             Rest::Length(left) => {
                 let length = usize::try_from(*left).unwrap_or(usize::MAX).min(arrived.len());
                 *left -= length as u64;
@@ -112,6 +120,7 @@ impl Body {
     }
 
     /// Whether the body is over.
+    #[inline]
     #[must_use]
     pub fn is_done(&self) -> bool {
         match &self.rest {

@@ -333,8 +333,15 @@ impl Flow {
     }
 
     /// Takes the next run of the body. What is to be passed is left in the input and owed; the rest is gone.
+    #[inline]
     fn step(&mut self, source: &mut Wire) -> Result<Step, Broken> {
-        let step = self.body.step(source.input.filled()).map_err(Broken::Framing)?;
+        match self.body.step(source.input.filled()).map_err(Broken::Framing)? {
+            step @ (Step::Pass(_) | Step::Skip(_)) => self.take(step, source),
+            step @ (Step::Starved | Step::Done) => Ok(step),
+        }
+    }
+
+    fn take(&mut self, step: Step, source: &mut Wire) -> Result<Step, Broken> {
         if self.max_payload.is_some_and(|max| self.body.payload() > max) {
             return Err(Broken::TooLarge);
         }
