@@ -78,10 +78,16 @@ impl Buffer {
         }
         if self.is_empty() {
             self.release();
-        } else if self.len() <= PARKED && result.is_pending() {
-            self.park();
         }
         result
+    }
+
+    /// Nothing more has arrived: a little content that waits for more moves out of the large storage.
+    #[inline]
+    pub fn rest(&mut self) {
+        if self.storage.len() > PARKED && self.len() <= PARKED {
+            self.park();
+        }
     }
 
     fn make_room(&mut self) {
@@ -101,11 +107,9 @@ impl Buffer {
     }
 
     fn park(&mut self) {
-        if self.storage.len() > PARKED {
-            let mut storage = vec![0; self.len()];
-            storage.copy_from_slice(self.filled());
-            self.replace(storage);
-        }
+        let mut storage = vec![0; self.len()];
+        storage.copy_from_slice(self.filled());
+        self.replace(storage);
     }
 
     fn replace(&mut self, storage: Vec<u8>) {
@@ -170,8 +174,10 @@ mod tests {
         let mut buffer = Buffer::default();
         assert!(buffer.fill(|_| Poll::Pending).is_pending());
         assert!(buffer.storage.is_empty());
+        buffer.rest();
         put(&mut buffer, b"half a head");
         assert!(buffer.fill(|_| Poll::Pending).is_pending());
+        buffer.rest();
         assert_eq!((buffer.filled(), buffer.storage.len()), (&b"half a head"[..], 11));
         put(&mut buffer, b", the rest");
         assert_eq!(buffer.filled(), b"half a head, the rest");

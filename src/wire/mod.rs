@@ -10,13 +10,12 @@ use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::task::coop;
 use tokio_rustls::TlsStream;
 
 pub use buffer::{Buffer, SIZE as BUFFER_SIZE};
@@ -54,16 +53,19 @@ impl Wire {
 
     /// Reads what has arrived into [`Wire::input`]. `Ok(0)` is the end of the stream.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        // Asking first keeps a silent stream from moving its buffer about each time that its task wakes.
-        if let Stream::Tcp(tcp) = &self.stream {
-            ready!(tcp.poll_read_ready(cx))?;
-        }
         let Self { stream, input, .. } = self;
-        input.fill(|room| {
-            let mut room = ReadBuf::new(room);
-            ready!(stream.poll_read(cx, &mut room))?;
-            Poll::Ready(Ok(room.filled().len()))
-        })
+        let filled = match stream {
+            Stream::Tcp(tcp) => poll_fill_from_tcp(tcp, input, cx),
+            Stream::Tls(_) | Stream::Layered(_) => input.fill(|room| {
+                let mut room = ReadBuf::new(room);
+                ready!(stream.poll_read(cx, &mut room))?;
+                Poll::Ready(Ok(room.filled().len()))
+            }),
+        };
+        if filled.is_pending() {
+            input.rest();
+        }
+        filled
     }
 
     /// Reads what has arrived into [`Wire::input`]. `Ok(0)` is the end of the stream.
@@ -74,7 +76,7 @@ impl Wire {
     /// Writes as many of the bytes as the stream takes now.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let length = match &mut self.stream {
-            Stream::Tcp(tcp) => ready!(Pin::new(tcp).poll_write(cx, bytes))?,
+            Stream::Tcp(tcp) => ready!(poll_write_to_tcp(tcp, bytes, cx))?,
             Stream::Tls(tls) => {
                 self.unflushed = true;
                 ready!(Pin::new(tls).poll_write(cx, bytes))?
@@ -145,6 +147,17 @@ impl Wire {
             }
     }
 
+    /// Whether there may be something to read. Where a read has found nothing and nobody else reads, its task is woken
+    /// before this becomes true.
+    #[must_use]
+    pub fn may_be_readable(&self) -> bool {
+        match &self.stream {
+            Stream::Tcp(tcp) => may_be_readable(tcp),
+            Stream::Tls(tls) => may_be_readable(tls.get_ref().0),
+            Stream::Layered(_) => true,
+        }
+    }
+
     /// Whether the other side has closed the connection behind what may still be unread.
     #[must_use]
     pub fn has_ended(&mut self, cx: &mut Context<'_>) -> bool {
@@ -201,9 +214,13 @@ impl Drop for Wire {
 
 /// Whether nothing has arrived on an idle connection.
 fn is_quiet(tcp: &TcpStream) -> bool {
-    let mut cx = Context::from_waker(Waker::noop());
-    let may_be_old = !coop::has_budget_remaining() || tcp.poll_read_ready(&mut cx).is_ready();
-    !(may_be_old && has_arrivals(tcp))
+    // What the runtime knows of may be old news.
+    !(may_be_readable(tcp) && has_arrivals(tcp))
+}
+
+/// Whether the runtime knows of something to read. It is not asked to tell anybody when there is.
+fn may_be_readable(tcp: &TcpStream) -> bool {
+    tcp.try_io(Interest::READABLE, || Ok(())).is_ok()
 }
 
 /// Asks the kernel whether anything has arrived, or the end.
@@ -225,5 +242,59 @@ impl Stream {
             Self::Tls(tls) => Pin::new(tls).poll_read(cx, room),
             Self::Layered(layer) => Pin::new(layer).poll_read(cx, room),
         }
+    }
+}
+
+fn poll_fill_from_tcp(tcp: &TcpStream, input: &mut Buffer, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    loop {
+        // Asking first keeps a silent stream from moving its buffer about each time that its task wakes.
+        ready!(tcp.poll_read_ready(cx))?;
+        let filled = input.fill(|room| {
+            let most = room.len();
+            if_not_blocked(transfer(tcp, Interest::READABLE, most, || tcp.try_read(room)))
+        });
+        if filled.is_ready() {
+            return filled;
+        }
+    }
+}
+
+fn poll_write_to_tcp(tcp: &TcpStream, bytes: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    loop {
+        // Trying first: there nearly always is room, and no reason to be told of it.
+        let written = if_not_blocked(transfer(tcp, Interest::WRITABLE, bytes.len(), || tcp.try_write(bytes)));
+        if written.is_ready() {
+            return written;
+        }
+        ready!(tcp.poll_write_ready(cx))?;
+    }
+}
+
+/// Lets a socket that is believed to be ready carry so many bytes at most.
+///
+/// Where it carries fewer, there is nothing more, or no more room, for now. The runtime is told so, which spares the
+/// system call that would find it out. Its own `poll_read` and `poll_write` do the same, but ask again for readiness
+/// and for their share of the turn, which costs more than all the rest.
+fn transfer(
+    tcp: &TcpStream,
+    interest: Interest,
+    most: usize,
+    carry: impl FnOnce() -> io::Result<usize>,
+) -> io::Result<usize> {
+    let mut carried = 0;
+    let result = tcp.try_io(interest, || {
+        carried = carry()?;
+        if 0 < carried && carried < most { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+    });
+    match result {
+        Err(_) if carried > 0 => Ok(carried),
+        result => result.map(|()| carried),
+    }
+}
+
+fn if_not_blocked(result: io::Result<usize>) -> Poll<io::Result<usize>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+        result => Poll::Ready(result),
     }
 }
