@@ -7,13 +7,16 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use tokio::task::coop;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// A point in time that moves.
+/// A point in time that moves. One task waits for it.
 #[derive(Default)]
 pub struct Deadline {
     at: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Whether the timer knows whom to wake.
+    is_armed: bool,
 }
 
 impl Deadline {
@@ -29,8 +32,15 @@ impl Deadline {
         if at < timer.deadline() {
             timer.as_mut().reset(at);
         }
+        // A timer that knows its task need not be told again, only looked at: this is asked for with every byte.
+        if self.is_armed && !timer.is_elapsed() {
+            return Poll::Pending;
+        }
         loop {
+            // In a turn that has used up its share it takes no notice of whom to wake.
+            self.is_armed = coop::has_budget_remaining();
             ready!(timer.as_mut().poll(cx));
+            self.is_armed = false;
             if Instant::now() >= at {
                 return Poll::Ready(());
             }
@@ -89,5 +99,23 @@ mod tests {
         deadline.set(Some(start + Duration::from_secs(7)));
         poll_fn(|cx| deadline.poll(cx)).await;
         assert_eq!(start.elapsed().as_secs(), 7);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_comes_though_the_turn_in_which_it_was_set_had_been_used_up() {
+        let start = Instant::now();
+        let mut deadline = Deadline::default();
+        deadline.set(Some(start + Duration::from_secs(1)));
+        let mut is_first = true;
+        poll_fn(|cx| {
+            if std::mem::take(&mut is_first) {
+                while let Poll::Ready(share) = coop::poll_proceed(cx) {
+                    share.made_progress();
+                }
+            }
+            deadline.poll(cx)
+        })
+        .await;
+        assert_eq!(start.elapsed().as_secs(), 1);
     }
 }
