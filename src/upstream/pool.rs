@@ -1,6 +1,10 @@
 //! Idle connections, by key.
+//!
+//! There is room for so many in all, and any place may fill it: who asks for a thousand answers at once, again and again,
+//! needs a thousand connections each time, and to make one costs far more than to keep it. Where the room is full, the one
+//! goes that has rested longest, so that what nobody uses any more does not keep out what somebody does.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +17,6 @@ use super::key::Taken;
 use crate::h1::{Fields, Known, list};
 use crate::wire::Wire;
 
-/// How many idle connections are kept to one place.
-const MAX_PER_KEY: usize = 128;
 /// Of how many places something is remembered that clients have chosen.
 const MAX_PLACES: usize = 1024;
 /// How long a connection is kept unless its origin says less. Origins commonly close at 60 to 75 seconds; who closes
@@ -33,7 +35,7 @@ pub(super) struct Pool {
 /// The idle connections to one place, the latest last, and what is known of their closing.
 #[derive(Default)]
 struct Place {
-    idle: Vec<Idle>,
+    idle: VecDeque<Idle>,
     habit: Habit,
 }
 
@@ -68,12 +70,12 @@ impl Pool {
     /// is `repeatable`.
     pub(super) fn take(&mut self, key: &Key, now: Instant, repeatable: bool) -> Option<(Wire, Duration)> {
         let Place { idle, habit } = self.places.get_mut(key)?;
-        while let Some(last) = idle.last() {
+        while let Some(last) = idle.back() {
             let is_good = Place::is_good(habit, last, now);
             let rest = now.saturating_duration_since(last.since);
             if is_good && !repeatable && habit.is_risky(rest) {
                 // The oldest shows whether there still is reason to fear that.
-                if let Some(oldest) = idle.first() {
+                if let Some(oldest) = idle.front() {
                     Place::is_good(habit, oldest, now);
                 }
                 if habit.is_risky(rest) {
@@ -81,7 +83,7 @@ impl Pool {
                 }
             }
             self.len -= 1;
-            let wire = idle.pop()?.wire;
+            let wire = idle.pop_back()?.wire;
             if is_good {
                 return Some((wire, rest));
             }
@@ -89,19 +91,28 @@ impl Pool {
         None
     }
 
+    /// Keeps a connection. Where there is no room, the one that has rested longest makes some.
     pub(super) fn put(&mut self, key: &Arc<Key>, wire: Wire, since: Instant, until: Instant) {
         // Clients choose the places of universal routes. What they choose must not push out what the operator has chosen.
         let is_chosen_by_client = key.guard.is_some();
         let max = if is_chosen_by_client { self.max.div_ceil(2) } else { self.max };
         let is_strange = is_chosen_by_client && self.places.len() >= MAX_PLACES && !self.places.contains_key(key);
-        if self.len >= max || is_strange {
+        if is_strange || (self.len >= max && !self.close_oldest(is_chosen_by_client)) {
             return;
         }
-        let idle = &mut self.places.entry(Arc::clone(key)).or_default().idle;
-        if idle.len() < MAX_PER_KEY {
-            idle.push(Idle { wire, since, until });
-            self.len += 1;
-        }
+        let place = self.places.entry(Arc::clone(key)).or_default();
+        place.idle.push_back(Idle { wire, since, until });
+        self.len += 1;
+    }
+
+    /// Closes the connection that has rested longest, of those to places that clients have chosen or of all. Gives
+    /// whether there was one.
+    fn close_oldest(&mut self, only_of_clients: bool) -> bool {
+        let may_go = self.places.iter_mut().filter(|(key, _)| key.guard.is_some() || !only_of_clients);
+        let oldest = may_go.filter_map(|(_, place)| Some((place.idle.front()?.since, place))).min_by_key(|found| found.0);
+        let closed = oldest.and_then(|(_, place)| place.idle.pop_front());
+        self.len -= usize::from(closed.is_some());
+        closed.is_some()
     }
 
     /// Notes that a connection which had been idle for so long turned out to be closed when it was used.
@@ -244,16 +255,19 @@ mod tests {
         let mut put = async |pool: &mut Pool, key: &Arc<Key>| {
             let (wire, far) = pair(&listener).await;
             ends.push(far);
-            pool.put(key, wire, now, now + LIMIT);
+            pool.put(key, wire, Instant::now(), now + LIMIT);
         };
         for host in ["a", "b", "c"] {
             put(&mut pool, &chosen(host)).await;
         }
-        assert_eq!((pool.len, pool.places.len()), (2, 2), "clients' places get half of it");
-        for _ in 0..3 {
+        assert_eq!((pool.len, pool.places.len()), (2, 3), "clients' places get half of it");
+        for _ in 0..5 {
             put(&mut pool, &key("ours")).await;
         }
         assert_eq!((pool.len, pool.room()), (4, 0));
+        put(&mut pool, &chosen("d")).await;
+        assert!(pool.take(&chosen("d"), now, true).is_none(), "what is the operator's stays");
+        assert_eq!(std::iter::from_fn(|| pool.take(&key("ours"), now, true)).count(), 4);
 
         let mut pool = Pool::of(2 * MAX_PLACES);
         for number in 0..MAX_PLACES {
@@ -265,6 +279,34 @@ mod tests {
         assert_eq!((pool.len, pool.places.len()), (2, MAX_PLACES + 1));
         pool.sweep(now);
         assert_eq!(pool.places.len(), 2, "of the others nothing was known");
+    }
+
+    #[tokio::test]
+    async fn any_place_may_fill_the_room_and_who_has_rested_longest_makes_some() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let (mut pool, now) = (Pool::of(200), Instant::now());
+        let after = |seconds| now + Duration::from_secs(seconds);
+        let mut ends = Vec::new();
+        let mut put = async |pool: &mut Pool, host: &str, seconds: u64| {
+            let (wire, far) = pair(&listener).await;
+            ends.push(far);
+            pool.put(&key(host), wire, after(seconds), after(100));
+        };
+        put(&mut pool, "busy", 2).await;
+        put(&mut pool, "quiet", 1).await;
+        for _ in 0..198 {
+            put(&mut pool, "busy", 3).await;
+        }
+        assert_eq!(pool.room(), 0);
+        put(&mut pool, "new", 4).await;
+        assert!(pool.take(&key("quiet"), after(5), true).is_none());
+        put(&mut pool, "new", 5).await;
+        put(&mut pool, "new", 5).await;
+        let rests: Vec<u64> = std::iter::from_fn(|| pool.take(&key("busy"), after(5), true))
+            .map(|(_, rest)| rest.as_secs())
+            .collect();
+        assert_eq!(rests, [2; 197], "those that had rested longer are gone");
+        assert_eq!(pool.len, 3);
     }
 
     #[test]

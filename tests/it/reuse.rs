@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::Shutdown;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -112,6 +112,27 @@ fn the_race_for_a_closing_connection_is_hardly_ever_lost() {
             assert!(connections > CLIENTS, "it was no race: {what}");
         }
     }
+}
+
+#[test]
+fn who_asks_for_much_at_once_again_and_again_does_not_make_connections_again_and_again() {
+    const AT_ONCE: usize = 150;
+    // Nobody is answered before all have asked.
+    let all = Barrier::new(AT_ONCE);
+    let upstream = Upstream::playing(move |script| {
+        while script.request()?.is_some() {
+            all.wait();
+            script.send(OK)?;
+        }
+        Ok(())
+    });
+    let proxy = Proxy::to(&upstream);
+    let mut clients: Vec<_> = (0..AT_ONCE).map(|_| proxy.client()).collect();
+    for _ in 0..3 {
+        clients.iter_mut().for_each(|client| _ = client.send(POST));
+        assert!(clients.iter_mut().all(|client| client.answer().status() == 200));
+    }
+    assert_eq!(upstream.connections(), AT_ONCE);
 }
 
 /// An origin that closes a connection without a word when it has been idle for so long, and counts what it has read.
