@@ -4,7 +4,7 @@
 //! interleaved in rounds, and a ratio is the median of the rounds' own ratios.
 
 use std::error::Error;
-use std::io::{BufRead, BufReader};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -41,6 +41,9 @@ pub(crate) struct Compare {
     #[arg(long, default_value = "1")]
     load_core: String,
 }
+
+/// What a load says when its connections are there.
+const OPEN: &[u8; 5] = b"open\n";
 
 /// What one measurement gives.
 #[derive(Debug, Clone, Default)]
@@ -111,11 +114,15 @@ pub(crate) fn cpu_per_unit(
     peer: Peer,
     running: Option<&Running>,
 ) -> Result<(Figures, f64), Box<dyn Error>> {
-    // Connections are made and caches are warm before anything counts.
-    start_load(cores, Work { seconds: 0.5, ..work }, peer)?.wait_with_output()?;
+    // Caches are warm before anything counts; connections of its own are made within its own warm-up.
+    start_load(cores, Work { seconds: 0.5, warm_up: 0.0, ..work }, peer)?.wait_with_output()?;
     let cpu = || running.map_or(Ok(0), |running| cpu_nanoseconds(running.pid()));
+    let mut child = start_load(cores, work, peer)?;
+    if work.warm_up > 0.0 {
+        wait_until_open(&mut child)?;
+    }
     let before = cpu()?;
-    let output = start_load(cores, work, peer)?.wait_with_output()?;
+    let output = child.wait_with_output()?;
     let spent = cpu()? - before;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let figures = text.lines().last().and_then(parse_line).ok_or("the load printed no figures")?;
@@ -150,13 +157,18 @@ pub(crate) fn memory_of_streams(
 /// Looks at something while silent streams are open.
 pub(crate) fn while_open(cores: &str, work: Work, peer: Peer, look: impl FnOnce()) -> Result<(), Box<dyn Error>> {
     let mut child = start_load(cores, work, peer)?;
-    let mut lines = BufReader::new(child.stdout.take().ok_or("no output")?).lines();
-    if lines.next().transpose()?.as_deref() != Some("open") {
-        return Err("the streams did not open".into());
-    }
+    wait_until_open(&mut child)?;
     look();
-    child.wait()?;
+    child.wait_with_output()?;
     Ok(())
+}
+
+/// Waits until a load says that its connections are there.
+fn wait_until_open(child: &mut Child) -> Result<(), Box<dyn Error>> {
+    // No more than that: what comes after it is for somebody else.
+    let mut said = [0; OPEN.len()];
+    child.stdout.as_mut().ok_or("no output")?.read_exact(&mut said)?;
+    if said == *OPEN { Ok(()) } else { Err("the connections did not open".into()) }
 }
 
 /// Lets each peer be counted once: what is counted are thousands of cases, and no machine's speed.
@@ -182,6 +194,8 @@ pub(crate) struct Work {
     pub(crate) kind: Kind,
     pub(crate) connections: usize,
     pub(crate) seconds: f64,
+    /// How long it goes on before anything counts, in seconds. Only `post` knows of it.
+    pub(crate) warm_up: f64,
     /// Between two events of a stream, in milliseconds.
     pub(crate) gap: u64,
 }
@@ -196,17 +210,18 @@ impl Work {
             Kind::Idle => 1000,
             Kind::Down | Kind::Up | Kind::Start | Kind::Handshakes | Kind::Reuse => 1,
         };
-        Self { kind, connections, seconds, gap: 20 }
+        Self { kind, connections, seconds, warm_up: 0.0, gap: 20 }
     }
 }
 
 /// Starts a load on a peer that runs.
 pub(crate) fn start_load(cores: &str, work: Work, peer: Peer) -> std::io::Result<Child> {
-    let Work { kind, connections, seconds, gap } = work;
+    let Work { kind, connections, seconds, warm_up, gap } = work;
     let name = kind.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
     ourselves(cores)
         .args(["load", &name, "--to", &peer.address(kind).to_string(), &format!("--prefix={}", peer.prefix(kind))])
         .args(["--connections", &connections.to_string(), "--seconds", &seconds.to_string()])
+        .args(["--warm-up", &warm_up.to_string()])
         .args(["--bytes", &(if seconds < 1.0 { 64_u64 << 20 } else { 2 << 30 }).to_string()])
         .args(["--gap-ms", &gap.to_string()])
         .stdout(Stdio::piped())

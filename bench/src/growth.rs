@@ -65,7 +65,9 @@ pub(crate) fn run(growth: &Growth) -> Result<(), Box<dyn Error>> {
     let upstream = Upstream::start(&growth.load_core, &directory)?;
 
     growth.chart("requests", ("connections", "CPU µs/request"), &connections, |peer, count| {
-        growth.cpu(&directory, peer, Setup::default(), Work { connections: count, ..growth.work(Kind::Post) })
+        // What counts begins when all of them are there and at work.
+        let warm_up = 0.5 + count as f64 / 2_500.0;
+        growth.cpu(&directory, peer, Setup::default(), Work { connections: count, warm_up, ..growth.work(Kind::Post) })
     })?;
     growth.chart("events", ("streams", "CPU µs/event"), &connections, |peer, count| {
         // At most 10,000 events a second in all, or the load would be the limit.

@@ -43,6 +43,9 @@ pub(crate) struct Load {
     /// How long, in seconds.
     #[arg(long, default_value_t = 5.0)]
     pub(crate) seconds: f64,
+    /// How long `post` goes on before anything counts, in seconds. Then it says that it is open.
+    #[arg(long, default_value_t = 0.0)]
+    pub(crate) warm_up: f64,
     /// Requests per second in all, for `rate`.
     #[arg(long, default_value_t = 500.0)]
     pub(crate) rate: f64,
@@ -143,21 +146,31 @@ impl Tally {
 
 async fn post(load: &Load) -> io::Result<Figures> {
     let tally = Rc::new(Tally::default());
-    let end = Instant::now() + Duration::from_secs_f64(load.seconds);
     let request: Rc<[u8]> = small_request(load).into();
-    let mut tasks = Vec::new();
+    // All of them are there before the first one asks: those at work would hardly let another one in.
+    let mut clients = Vec::new();
     for _ in 0..load.connections {
-        let mut client = Client::connect(load.to).await?;
+        clients.push(Client::connect(load.to).await?);
+    }
+    let open = Instant::now() + Duration::from_secs_f64(load.warm_up);
+    let end = open + Duration::from_secs_f64(load.seconds);
+    let work = |mut client: Client| {
         let (tally, request) = (Rc::clone(&tally), Rc::clone(&request));
-        tasks.push(tokio::task::spawn_local(async move {
+        tokio::task::spawn_local(async move {
             while Instant::now() < end {
                 let start = Instant::now();
                 match client.exchange(&request).await {
+                    Ok(()) if start < open => {}
                     Ok(()) => tally.count(nanoseconds(start.elapsed())),
                     Err(_) => return tally.error(),
                 }
             }
-        }));
+        })
+    };
+    let tasks = clients.into_iter().map(work).collect();
+    if load.warm_up > 0.0 {
+        sleep_until(open).await;
+        println!("open");
     }
     join(tasks).await;
     Ok(tally.figures())
@@ -219,7 +232,7 @@ async fn sse(load: &Load) -> io::Result<Figures> {
     Ok(tally.figures())
 }
 
-/// Opens streams and holds them until standard input ends, so that memory can be measured meanwhile.
+/// Opens streams and holds them for a while, so that memory can be measured meanwhile.
 async fn idle(load: &Load) -> io::Result<Figures> {
     let mut clients = Vec::new();
     for _ in 0..load.connections {

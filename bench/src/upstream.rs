@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep_until};
 
 use crate::proc::monotonic_nanoseconds;
@@ -16,6 +16,9 @@ use crate::{http2, reuse};
 
 /// The size of a small answer's body, in bytes.
 pub(crate) const ANSWER: usize = 1024;
+/// How many connections may wait to be accepted: thousands may come at once, and whoever is not let in tries again only
+/// after a second.
+const BACKLOG: u32 = 4096;
 
 pub(crate) async fn serve(listen: SocketAddr, certificate: Option<&Path>) -> Result<(), Box<dyn Error>> {
     let identity = Identity::new()?;
@@ -45,7 +48,10 @@ async fn accept<S: Future<Output = io::Result<()>> + 'static>(
     listen: SocketAddr,
     serve: impl Fn(TcpStream) -> S + 'static,
 ) -> io::Result<()> {
-    let listener = TcpListener::bind(listen).await?;
+    let socket = if listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(listen)?;
+    let listener = socket.listen(BACKLOG)?;
     tokio::task::spawn_local(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let _ = stream.set_nodelay(true);

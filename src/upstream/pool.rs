@@ -109,7 +109,8 @@ impl Pool {
     /// whether there was one.
     fn close_oldest(&mut self, only_of_clients: bool) -> bool {
         let may_go = self.places.iter_mut().filter(|(key, _)| key.guard.is_some() || !only_of_clients);
-        let oldest = may_go.filter_map(|(_, place)| Some((place.idle.front()?.since, place))).min_by_key(|found| found.0);
+        let oldest =
+            may_go.filter_map(|(_, place)| Some((place.idle.front()?.since, place))).min_by_key(|found| found.0);
         let closed = oldest.and_then(|(_, place)| place.idle.pop_front());
         self.len -= usize::from(closed.is_some());
         closed.is_some()
@@ -302,9 +303,8 @@ mod tests {
         assert!(pool.take(&key("quiet"), after(5), true).is_none());
         put(&mut pool, "new", 5).await;
         put(&mut pool, "new", 5).await;
-        let rests: Vec<u64> = std::iter::from_fn(|| pool.take(&key("busy"), after(5), true))
-            .map(|(_, rest)| rest.as_secs())
-            .collect();
+        let rests: Vec<u64> =
+            std::iter::from_fn(|| pool.take(&key("busy"), after(5), true)).map(|(_, rest)| rest.as_secs()).collect();
         assert_eq!(rests, [2; 197], "those that had rested longer are gone");
         assert_eq!(pool.len, 3);
     }
