@@ -4,7 +4,7 @@
 //! one boxed future, so that others pay nothing for it.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -24,6 +24,7 @@ use crate::peer::Peer;
 use crate::relay::{Break, Relay};
 use crate::retry::{Next, Outcome, Policy, Situation};
 use crate::sse;
+use crate::stock;
 use crate::text::{Attempt, Failed};
 use crate::upstream::{self, Key};
 use crate::wire::Wire;
@@ -32,6 +33,9 @@ use crate::wire::Wire;
 const MAX_UNWANTED: usize = 64 * 1024;
 /// How long that may take. It happens while there is something to be waited for anyway.
 const UNWANTED_WAIT: Duration = Duration::from_secs(1);
+
+/// The policy of a route that only has fallbacks.
+static UNSET: LazyLock<Policy> = LazyLock::new(Policy::default);
 
 /// What came of an attempt.
 pub(super) type Answered = Result<(Wire, ResponseHead), Failure>;
@@ -142,7 +146,7 @@ impl Course {
     /// Puts that into the head of an answer. Another Aqueduct on the way may have said the same of itself.
     pub(super) fn sign(&self, head: &mut Vec<u8>) {
         let fields = self.fields();
-        let mut signed = Vec::with_capacity(head.len() + 96);
+        let mut signed = stock::take_bytes();
         for line in head.split_inclusive(|&byte| byte == b'\n').filter(|line| *line != b"\r\n") {
             let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
             if !fields.iter().any(|(own, _)| name.eq_ignore_ascii_case(own.as_bytes())) {
@@ -153,7 +157,7 @@ impl Course {
             h1::encode::field(name, value.as_bytes(), &mut signed);
         }
         signed.extend_from_slice(b"\r\n");
-        *head = signed;
+        stock::give_bytes(std::mem::replace(head, signed));
     }
 
     /// Whether anything could come after this attempt, going by numbers alone.
@@ -173,8 +177,7 @@ pub(super) async fn judge<'a>(
     mut answered: Answered,
 ) -> Result<Option<(Wire, ResponseHead)>, Failure> {
     let Some(mut course) = exchange.course.take() else { return answered.map(Some) };
-    let unset = Policy::default();
-    let policy = leg.route.retry.as_ref().unwrap_or(&unset);
+    let policy = leg.route.retry.as_ref().unwrap_or(&UNSET);
     let found = found(relay, policy, &course, leg, &mut answered).await;
     let mut next = Next::Tell;
     if let (Ok(Some((_, Failed::Stream(status)))), Some(keys), Ok((_, answer))) = (&found, &mut leg.keys, &answered) {
@@ -218,6 +221,7 @@ pub(super) async fn judge<'a>(
     let (Some((wait, next)), Some(why)) = (gone_on, failed) else {
         relay.settle();
         head.forget_lines();
+        leg.forward.forget_target();
         return answered.map(Some);
     };
     let wait = if worker.drain().phase() > Phase::Serving { Duration::ZERO } else { wait };

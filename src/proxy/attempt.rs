@@ -28,7 +28,7 @@ pub(super) fn begin(
     relay: &mut Relay<'_>,
     head: &mut RequestHead,
     route: &Route,
-    forward: &Forwarding,
+    forward: &mut Forwarding,
 ) -> Result<(), Failure> {
     let request = exchange.prepare(relay.is_client_http2(), route, forward, head);
     exchange.take_body(head)?;
@@ -39,6 +39,7 @@ pub(super) fn begin(
         relay.collect(kept);
     } else {
         head.forget_lines();
+        forward.forget_target();
     }
     if !forward.key.http2 {
         relay.preload()?;

@@ -15,6 +15,7 @@ use crate::headers::{Cors, NotAllowed, Outgoing, ToProxy, is_preflight};
 use crate::pick::Turn;
 use crate::route::{Chosen, Forward, universal};
 use crate::secret;
+use crate::stock;
 use crate::upstream::{BadVariable, Key};
 
 /// Methods that routes accept: all of them, in fact. These are the ones worth naming.
@@ -95,6 +96,11 @@ impl Forwarding {
                 .takes_whole_requests()
                 .then(|| ToProxy { authorization: self.key.proxy.as_ref().and_then(|proxy| proxy.authorization()) }),
         }
+    }
+
+    /// Gives the storage of the target back, which has gone out: a request may wait for its answer for minutes.
+    pub(super) fn forget_target(&mut self) {
+        stock::give_bytes(std::mem::take(&mut self.forward.target));
     }
 
     /// Whether one of the route's keys is sent with this request: there are several, and the client's own is not kept.

@@ -187,7 +187,7 @@ async fn walk(
     exchange.listen(&mut relay, head, leg.route);
     let (upstream, answer) = loop {
         leg.pick(exchange.began);
-        attempt::begin(exchange, &mut relay, head, leg.route, &leg.forward)?;
+        attempt::begin(exchange, &mut relay, head, leg.route, &mut leg.forward)?;
         let key = &leg.forward.key;
         let answered = attempt::answer_head(&mut relay, worker.upstreams(), key, exchange.is_idempotent).await;
         exchange.note_request(&relay);

@@ -6,6 +6,7 @@ use super::path;
 use crate::error::Error;
 use crate::origin::{Authority, BadAuthority, Origin, Scheme};
 use crate::secret::Secret;
+use crate::stock;
 
 /// A compiled `target_url`.
 #[derive(Debug, Clone)]
@@ -86,7 +87,7 @@ impl Fixed {
     pub fn forward(&self, rest: &[u8], query: Option<&[u8]>) -> Result<Forward, Error> {
         path::check(rest)?;
         let rest = if rest == b"/" { b"" } else { rest };
-        let mut target = Vec::with_capacity(self.prefix.len() + rest.len() + query.map_or(0, <[u8]>::len) + 64);
+        let mut target = stock::take_bytes();
         target.extend_from_slice(&self.prefix);
         target.extend_from_slice(rest);
         if target.is_empty() {
