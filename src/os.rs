@@ -1,5 +1,7 @@
 //! What only some systems have, in one place, each with what stands in for it elsewhere.
 
+mod splice;
+
 use std::io;
 #[cfg(unix)]
 use std::mem::MaybeUninit;
@@ -12,6 +14,8 @@ use std::time::Duration;
 
 use socket2::{SockRef, Socket, TcpKeepalive};
 use tokio::net::TcpStream;
+
+pub use splice::Pipe;
 
 /// After how long a silence a peer is asked for a sign of life, how long after that again, and how often it may leave
 /// that unanswered before it counts as gone: 60 s after its last one.

@@ -22,6 +22,7 @@ use crate::drain::Phase;
 use crate::proxy::{self, Worker};
 use crate::record::Log;
 use crate::upstream::Own;
+use crate::wire::Conduit;
 
 /// How long accepting rests when the system has no more sockets to give. To try again at once would burn the core
 /// that could finish what is open.
@@ -70,6 +71,7 @@ pub(super) fn run(setting: Setting, started: &SyncSender<io::Result<()>>) {
 
 async fn work(setting: Setting) {
     let Setting { number, doors, crowd, live, log, own, gate, turned_away, room, mut phase, asked } = setting;
+    Conduit::allow(room.conduits);
     let worker = Rc::new(Worker::new(number, live, log, own, room.upstreams));
     worker.drain().attend(asked.answer());
     // Who sends here lives longer than the workers.

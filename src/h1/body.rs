@@ -119,6 +119,27 @@ impl Body {
         Ok(step)
     }
 
+    /// How many of the bytes that come next are content and pass for certain, whatever they are.
+    #[must_use]
+    pub fn run(&self) -> u64 {
+        match &self.rest {
+            Rest::Length(left) => *left,
+            Rest::Chunked(scanner) => scanner.run(),
+            Rest::UntilClose => u64::MAX,
+        }
+    }
+
+    /// Counts so many bytes of the [run](Body::run) as gone that were not shown.
+    pub fn pass_unseen(&mut self, length: u64) {
+        debug_assert!(length <= self.run(), "more than is known to belong to it");
+        match &mut self.rest {
+            Rest::Length(left) => *left -= length,
+            Rest::Chunked(scanner) => scanner.pass_unseen(length),
+            Rest::UntilClose => {}
+        }
+        self.payload += length;
+    }
+
     /// Whether the body is over.
     #[inline]
     #[must_use]
@@ -169,6 +190,23 @@ mod tests {
     fn no_body_is_over_at_once() {
         assert_eq!(Body::new(Framing::None, Trailers::Drop).step(b"x"), Ok(Step::Done));
         assert!(Body::new(Framing::Length(0), Trailers::Drop).is_done());
+    }
+
+    #[test]
+    fn what_is_known_to_belong_to_it_need_not_be_shown() {
+        let mut body = Body::new(Framing::Length(5), Trailers::Drop);
+        body.pass_unseen(3);
+        assert_eq!((body.run(), body.payload(), body.step(b"deX")), (2, 3, Ok(Step::Pass(2))));
+        let mut body = Body::new(Framing::Chunked, Trailers::Drop);
+        assert_eq!((body.run(), body.step(b"a\r\n012")), (0, Ok(Step::Pass(6))));
+        body.pass_unseen(5);
+        assert_eq!((body.run(), body.step(b"89\r")), (2, Ok(Step::Pass(3))));
+        assert_eq!(body.run(), 0, "nothing is certain but the rest of a chunk");
+        assert_eq!(body.step(b"\n1\r\n"), Ok(Step::Pass(4)));
+        body.pass_unseen(1);
+        assert_eq!((body.run(), body.step(b"X")), (0, Err(Violation::BadChunkEnd)));
+        assert_eq!(body.payload(), 11);
+        assert_eq!(Body::new(Framing::UntilClose, Trailers::Drop).run(), u64::MAX);
     }
 
     #[test]

@@ -98,6 +98,21 @@ impl Scanner {
         }
     }
 
+    /// How much of the present chunk is still to come.
+    pub(super) fn run(&self) -> u64 {
+        if let State::Data { left } = self.state { left } else { 0 }
+    }
+
+    /// Counts so much of the present chunk as gone.
+    pub(super) fn pass_unseen(&mut self, length: u64) {
+        if let State::Data { left } = &mut self.state {
+            *left -= length;
+        }
+        if self.state == (State::Data { left: 0 }) {
+            self.state = State::DataReturn;
+        }
+    }
+
     /// The longest run from the start of `arrived` that is all passed on or all left out.
     pub(super) fn step(&mut self, arrived: &[u8], payload: &mut u64) -> Result<Step, Violation> {
         if self.is_done() {

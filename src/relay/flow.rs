@@ -1,5 +1,7 @@
 //! One direction of an exchange: bytes from one wire to the other, each written as soon as it is there.
 
+mod bulk;
+
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -12,7 +14,7 @@ use super::pulse::Pulse;
 use super::tap::Tap;
 use crate::deadline::Now;
 use crate::h1::{Body, Step, Violation, encode};
-use crate::wire::{BUFFER_SIZE, Wire};
+use crate::wire::{BUFFER_SIZE, Conduit, Wire};
 
 /// One direction. Nothing more is read before all that was read has been written: whoever reads slowly slows the
 /// other side down, and at most one buffer is held.
@@ -33,6 +35,10 @@ pub struct Flow {
     collects: usize,
     /// How many of the first bytes of the source's input are checked and wait to be written.
     passing: usize,
+    /// What is on its way past the program, behind all that is not.
+    passing_by: Option<Conduit>,
+    /// Much came at once when something came last.
+    is_fast: bool,
     /// The body is over.
     ended: bool,
     /// All of it has left, also what a TLS session had kept for a while.
@@ -82,6 +88,8 @@ impl Flow {
             keeps_written: false,
             collects: 0,
             passing: 0,
+            passing_by: None,
+            is_fast: false,
             ended: false,
             finished: false,
             streamed: false,
@@ -181,6 +189,10 @@ impl Flow {
                 self.progress();
                 continue;
             }
+            if self.passing_by.is_some() {
+                ready!(self.poll_give(cx, sink))?;
+                continue;
+            }
             if self.ended {
                 ready!(sink.poll_flush(cx)).map_err(Broken::Sink)?;
                 self.finished = true;
@@ -193,6 +205,9 @@ impl Flow {
                     // What a TLS session still holds goes out while we wait; that it waits too holds up nothing.
                     let _ = sink.poll_flush(cx).map_err(Broken::Sink)?;
                     self.waits_for = Side::Source;
+                    if self.can_pass_by(source, sink) && ready!(self.poll_take(cx, now, source))? {
+                        continue;
+                    }
                     let Poll::Ready(filled) = source.poll_fill(cx) else {
                         if self.speak(cx, now, sink).map_err(Broken::Sink)? {
                             continue;
@@ -202,7 +217,10 @@ impl Flow {
                     match filled {
                         Ok(0) if self.body.may_end_here() => self.end_with_source(),
                         Ok(0) => return Poll::Ready(Err(Broken::Source(io::ErrorKind::UnexpectedEof.into()))),
-                        Ok(_) => self.arrival(now.get()),
+                        Ok(length) => {
+                            self.came(length);
+                            self.arrival(now.get());
+                        }
                         Err(error) => return Poll::Ready(Err(Broken::Source(error))),
                     }
                 }
@@ -255,7 +273,7 @@ impl Flow {
     /// Whether all of the body has been taken out of the source's input.
     #[must_use]
     pub fn is_read(&self) -> bool {
-        self.body.is_done() && self.passing == 0
+        self.body.is_done() && self.passing == 0 && self.passing_by.is_none()
     }
 
     /// Whether all that ever went out can go out again, and did so as one piece.
@@ -267,7 +285,7 @@ impl Flow {
     /// How many bytes wait that are in no input any more.
     #[must_use]
     pub fn unwritten(&self) -> usize {
-        self.out.len()
+        self.out.len() + self.passing_by.as_ref().map_or(0, Conduit::held)
     }
 
     /// Whether all that ever went out is still at hand. The rest of the body may be with its source.

@@ -4,6 +4,7 @@
 //! them needs to know neither.
 
 mod buffer;
+mod conduit;
 mod layer;
 
 use std::future::poll_fn;
@@ -19,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
 pub use buffer::{Buffer, SIZE as BUFFER_SIZE};
+pub use conduit::Conduit;
 pub use layer::Layer;
 
 use crate::os;

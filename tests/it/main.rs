@@ -25,6 +25,7 @@ mod http2_upstreams;
 mod keepalive;
 mod key_pools;
 mod key_pools_rests;
+mod large_bodies;
 mod limits;
 mod limits_told;
 mod limits_uncounted;
