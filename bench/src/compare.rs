@@ -216,6 +216,11 @@ impl Work {
 
 /// Starts a load on a peer that runs.
 pub(crate) fn start_load(cores: &str, work: Work, peer: Peer) -> std::io::Result<Child> {
+    start_load_with(cores, work, peer, &[])
+}
+
+/// The same with more header fields in each request.
+pub(crate) fn start_load_with(cores: &str, work: Work, peer: Peer, fields: &[&str]) -> std::io::Result<Child> {
     let Work { kind, connections, seconds, warm_up, gap } = work;
     let name = kind.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
     ourselves(cores)
@@ -224,6 +229,7 @@ pub(crate) fn start_load(cores: &str, work: Work, peer: Peer) -> std::io::Result
         .args(["--warm-up", &warm_up.to_string()])
         .args(["--bytes", &(if seconds < 1.0 { 64_u64 << 20 } else { 2 << 30 }).to_string()])
         .args(["--gap-ms", &gap.to_string()])
+        .args(fields.iter().flat_map(|field| ["--field", *field]))
         .stdout(Stdio::piped())
         .spawn()
 }

@@ -48,11 +48,9 @@ pub(crate) fn run(instructions: &Instructions) -> Result<(), Box<dyn Error>> {
     let upstream = Upstream::start("0,1", &directory)?;
     let mut counts = Counts::new();
     for &kind in &instructions.kinds {
-        let (short, few) = measure(instructions, kind, instructions.seconds / 3.0, &directory)?;
-        let (long, many) = measure(instructions, kind, instructions.seconds, &directory)?;
-        let count = long.saturating_sub(short) / many.saturating_sub(few).max(1);
+        let count = counted(instructions.seconds, |seconds, out| work(instructions, kind, seconds, &directory, out))?;
         let name = kind.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
-        println!("{name}: {count} instructions per unit ({} more units)", many.saturating_sub(few));
+        println!("{name}: {count} instructions per unit");
         counts.insert(name, count);
     }
     drop(upstream);
@@ -64,14 +62,33 @@ pub(crate) fn run(instructions: &Instructions) -> Result<(), Box<dyn Error>> {
     instructions.check.as_ref().map_or(Ok(()), |path| check(&counts, path))
 }
 
-/// The instructions of a run from start to end, and the units of work that were done.
-fn measure(
+/// The instructions per unit of what is done for some time under valgrind, which counts into the file that is passed on.
+/// Gives how many units those were.
+pub(crate) fn counted(
+    seconds: f64,
+    mut work: impl FnMut(f64, &Path) -> Result<u64, Box<dyn Error>>,
+) -> Result<u64, Box<dyn Error>> {
+    let out = std::env::temp_dir().join(format!("aqueduct-callgrind-{}.out", std::process::id()));
+    let mut measure = |seconds: f64| -> Result<(u64, u64), Box<dyn Error>> {
+        let units = work(seconds, &out)?;
+        let counted = fs::read_to_string(&out)?;
+        let total = counted.lines().find_map(|line| line.strip_prefix("totals: ")).ok_or("valgrind counted nothing")?;
+        Ok((total.trim().parse()?, units))
+    };
+    let (short, few) = measure(seconds / 3.0)?;
+    let (long, many) = measure(seconds)?;
+    fs::remove_file(&out)?;
+    Ok(long.saturating_sub(short) / many.saturating_sub(few).max(1))
+}
+
+/// Does one kind of work, and gives how many units of it.
+fn work(
     instructions: &Instructions,
     kind: Kind,
     seconds: f64,
     directory: &Path,
-) -> Result<(u64, u64), Box<dyn Error>> {
-    let out = directory.join("callgrind.out");
+    out: &Path,
+) -> Result<u64, Box<dyn Error>> {
     let mut valgrind = Command::new("valgrind");
     valgrind.arg("--tool=callgrind").arg(format!("--callgrind-out-file={}", out.display()));
     let running = Peer::Aqueduct.start_under(valgrind, &instructions.product, directory, Setup::default())?;
@@ -82,9 +99,7 @@ fn measure(
     if figures.errors > 0 {
         return Err(format!("{} errors", figures.errors).into());
     }
-    let counted = fs::read_to_string(&out)?;
-    let total = counted.lines().find_map(|line| line.strip_prefix("totals: ")).ok_or("valgrind counted nothing")?;
-    Ok((total.trim().parse()?, figures.units))
+    Ok(figures.units)
 }
 
 fn check(counts: &Counts, path: &Path) -> Result<(), Box<dyn Error>> {

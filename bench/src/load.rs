@@ -55,6 +55,9 @@ pub(crate) struct Load {
     /// Bytes in all, for `down` and `up`.
     #[arg(long, default_value_t = 1 << 30)]
     pub(crate) bytes: u64,
+    /// Header fields that small requests have besides: `Name: value`.
+    #[arg(long)]
+    pub(crate) field: Vec<String>,
 }
 
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
@@ -362,8 +365,9 @@ impl Client {
 }
 
 fn small_request(load: &Load) -> Vec<u8> {
+    let fields: String = load.field.iter().map(|field| format!("{field}\r\n")).collect();
     let head = format!(
-        "POST {}/v1/chat/completions HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nAccept: application/json\r\nUser-Agent: OpenAI/Python 1.50.0\r\nX-Stainless-Lang: python\r\nX-Stainless-Package-Version: 1.50.0\r\nX-Stainless-OS: Linux\r\nX-Stainless-Arch: x64\r\nAccept-Encoding: gzip, deflate\r\nContent-Length: {QUESTION}\r\n\r\n",
+        "POST {}/v1/chat/completions HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nAccept: application/json\r\nUser-Agent: OpenAI/Python 1.50.0\r\nX-Stainless-Lang: python\r\nX-Stainless-Package-Version: 1.50.0\r\nX-Stainless-OS: Linux\r\nX-Stainless-Arch: x64\r\nAccept-Encoding: gzip, deflate\r\n{fields}Content-Length: {QUESTION}\r\n\r\n",
         load.prefix
     );
     [head.as_bytes(), &[b'q'; QUESTION]].concat()

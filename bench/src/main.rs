@@ -1,6 +1,7 @@
 //! Measures proxies side by side. `compare` is the driver; the other commands are the processes that it starts.
 
 mod compare;
+mod features;
 mod growth;
 mod http2;
 mod instructions;
@@ -43,6 +44,8 @@ enum Command {
     Compare(compare::Compare),
     /// Measures how the cost grows with connections, streams, routes and workers, and draws it.
     Growth(growth::Growth),
+    /// Measures what each optional feature of the product costs.
+    Features(features::Features),
     /// Counts the instructions that a unit of work takes, under valgrind.
     Instructions(instructions::Instructions),
 }
@@ -61,6 +64,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         Command::Compare(compare) => compare::run(&compare),
         Command::Growth(growth) => growth::run(&growth),
+        Command::Features(features) => features::run(&features),
         Command::Instructions(instructions) => instructions::run(&instructions),
     }
 }

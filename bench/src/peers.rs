@@ -162,6 +162,10 @@ fn aqueduct(setup: Setup) -> String {
 }
 
 impl Running {
+    pub(crate) fn of(child: Child) -> Self {
+        Self { child }
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
