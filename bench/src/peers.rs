@@ -18,6 +18,8 @@ pub(crate) enum Peer {
     Haproxy,
     /// HAProxy as a relay of TCP that knows nothing of HTTP: what passing the bytes on costs by itself.
     Relay,
+    /// Where it is installed.
+    Caddy,
     Aqueduct,
 }
 
@@ -49,6 +51,7 @@ impl Peer {
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
             Self::Relay => "haproxy, mode tcp",
+            Self::Caddy => "caddy",
             Self::Aqueduct => "aqueduct",
         }
     }
@@ -57,6 +60,8 @@ impl Peer {
     pub(crate) fn can(self, kind: Kind) -> bool {
         match self {
             Self::Nginx | Self::Aqueduct => true,
+            // Only the product reads usage along.
+            Self::Caddy => kind != Kind::SseUsage,
             // It logs to a program of its own.
             Self::Haproxy => kind != Kind::PostLog,
             Self::Direct | Self::Relay => {
@@ -110,6 +115,16 @@ impl Peer {
             Self::Relay => {
                 let config = file("relay.cfg", include_str!("../peers/relay.cfg"))?;
                 command.args(["haproxy", "-db", "-f", &config]);
+            }
+            Self::Caddy => {
+                let mut text = include_str!("../peers/Caddyfile").to_owned();
+                if setup.logs {
+                    let log = directory.join("caddy.log");
+                    text = text.replace("# log", &format!("log {{\n\t\toutput file {}\n\t}}", log.display()));
+                }
+                let config = file("Caddyfile", &text)?;
+                command.env("HOME", directory);
+                command.args(["caddy", "run", "--adapter", "caddyfile", "--config", &config]);
             }
             Self::Aqueduct => {
                 let config = file("config.json", &aqueduct(setup))?;
