@@ -1,9 +1,9 @@
 //! Writing what is ours: numbers, chunk framing, whole small answers.
 
-use super::Version;
-
 /// The end of a chunked body without trailers.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// Puts content into one chunk. Empty content would end the body, so it is left out.
 pub fn chunk(content: &[u8], out: &mut Vec<u8>) {
@@ -37,9 +37,8 @@ pub fn name(name: &[u8], out: &mut Vec<u8>) {
 
 /// Our own status line. It always names HTTP/1.1, whatever the client speaks (RFC 9110 section 2.5).
 pub fn status_line(status: u16, reason: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(Version::Http11.name());
-    out.push(b' ');
-    decimal(u64::from(status), out);
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(&[100, 10, 1].map(|place| DIGITS[usize::from(status / place % 10)]));
     out.push(b' ');
     out.extend_from_slice(reason);
     out.extend_from_slice(b"\r\n");
@@ -65,7 +64,7 @@ fn hexadecimal(mut number: usize, out: &mut Vec<u8>) {
     let mut at = digits.len();
     loop {
         at -= 1;
-        digits[at] = b"0123456789abcdef"[number % 16];
+        digits[at] = DIGITS[number % 16];
         number /= 16;
         if number == 0 {
             break;

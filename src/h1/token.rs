@@ -36,7 +36,8 @@ pub fn check_text(bytes: &[u8]) -> Result<(), Violation> {
 }
 
 /// Where a token ends: the place of the first byte that cannot stand in one.
-#[inline]
+// Always: it is asked of every line, and a call costs a fifth of it.
+#[inline(always)]
 #[must_use]
 pub(super) fn end_of_token(bytes: &[u8]) -> usize {
     let mut at = 0;
@@ -86,19 +87,21 @@ fn first_control(bytes: &[u8]) -> Option<usize> {
     const SPACES: u64 = ONES * b' ' as u64;
     const DELETES: u64 = ONES * 0x7f;
 
-    let (words, rest) = bytes.as_chunks::<8>();
-    for (number, word) in words.iter().enumerate() {
+    let mut at = 0;
+    // Values are short: what it takes to begin counts as much as what it takes to go on.
+    while let Some(word) = bytes[at..].first_chunk() {
         let word = u64::from_le_bytes(*word);
         // A borrow can only mark bytes above the first that is truly below: the lowest mark is exact.
         let below = word.wrapping_sub(SPACES) & !word;
         let deletes = (word ^ DELETES).wrapping_sub(ONES) & !(word ^ DELETES);
         let found = (below | deletes) & HIGH;
         if found != 0 {
-            return Some(number * 8 + found.trailing_zeros() as usize / 8);
+            return Some(at + found.trailing_zeros() as usize / 8);
         }
+        at += 8;
     }
-    let stop = rest.iter().position(|&byte| byte < b' ' || byte == 0x7f)?;
-    Some(words.len() * 8 + stop)
+    let stop = bytes[at..].iter().position(|&byte| byte < b' ' || byte == 0x7f)?;
+    Some(at + stop)
 }
 
 /// Whether every byte may stand in a request target: no controls, no space, no fragment.

@@ -25,8 +25,13 @@ pub fn write_answer(head: &ResponseHead, said: Said<'_>, out: &mut Vec<u8>) {
     let named = Named::of(&head.fields, head.names_fields);
     let switches = head.status == 101;
     let (mut chunked_written, mut run) = (false, 0);
+    let may_be_named = !named.is_empty() || said.cors.is_some();
     for (number, field) in head.fields.iter().enumerate() {
         let known = field.known();
+        if known.is_none() && !may_be_named {
+            // Most lines: nothing here has a word for them.
+            continue;
+        }
         let is_coding = known == Some(Known::TransferEncoding);
         let passes = (switches && known == Some(Known::Upgrade))
             || !(known.is_some_and(Known::is_hop_by_hop)

@@ -13,9 +13,18 @@ impl<'a> Named<'a> {
         Self(if are_there { named() } else { Vec::new() })
     }
 
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether `Connection` names this field. What frames or routes the message is not the sender's to remove.
     #[inline]
     pub(super) fn has(&self, name: &[u8]) -> bool {
+        !self.0.is_empty() && self.is_named(name)
+    }
+
+    fn is_named(&self, name: &[u8]) -> bool {
         self.0.iter().any(|option| option.eq_ignore_ascii_case(name))
             && !name.eq_ignore_ascii_case(b"content-length")
             && !name.eq_ignore_ascii_case(b"host")
