@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::aside::Aside;
 use super::outbox::Outbox;
 use super::pulse::Pulse;
 use super::tap::Tap;
@@ -24,10 +25,7 @@ pub struct Flow {
     body: Body,
     makes_chunks: bool,
     max_payload: Option<u64>,
-    /// Whoever reads along.
-    tap: Option<Rc<dyn Tap>>,
-    /// Says something while the source does not.
-    pulse: Option<Box<Pulse>>,
+    aside: Option<Box<Aside>>,
     /// What has been written of `out` is kept, so that it can be written again.
     keeps_written: bool,
     /// Up to how many bytes of ours and of the body go through `out`, where what is written can be kept. Zero: the body
@@ -83,8 +81,7 @@ impl Flow {
             body,
             makes_chunks: false,
             max_payload: None,
-            tap: None,
-            pulse: None,
+            aside: None,
             keeps_written: false,
             collects: 0,
             passing: 0,
@@ -127,13 +124,16 @@ impl Flow {
 
     /// Lets somebody read along.
     pub fn tap(&mut self, tap: Rc<dyn Tap>) {
-        self.tap = Some(tap);
+        self.aside.get_or_insert_default().tap = Some(tap);
     }
 
     /// Lets a comment of ours go out whenever these events have been silent for so long.
     #[must_use]
     pub fn with_comments(mut self, every: Option<Duration>) -> Self {
-        self.pulse = every.map(|every| Box::new(Pulse::new(every, &self.body, self.makes_chunks)));
+        if let Some(every) = every {
+            let pulse = Pulse::new(every, &self.body, self.makes_chunks);
+            self.aside.get_or_insert_default().pulse = Some(pulse);
+        }
         self
     }
 
@@ -331,11 +331,9 @@ impl Flow {
 
     /// When something of ours has to be said, if the source stays silent.
     pub fn speaks_at(&mut self, now: &mut Now) -> Option<Instant> {
-        if self.pulse.is_none() || self.waits_for != Side::Source {
-            return None;
-        }
-        let since = self.waits_since(now);
-        self.pulse.as_ref()?.due_at(since)
+        let pulse = self.aside.as_ref()?.pulse.as_ref().filter(|_| self.waits_for == Side::Source)?;
+        let since = *self.waits_since.get_or_insert_with(|| now.get());
+        pulse.due_at(since)
     }
 
     /// The longest time between two arrivals.
@@ -394,19 +392,17 @@ impl Flow {
         }
     }
 
+    #[inline]
     fn show(&mut self, passed: &[u8]) {
-        if let Some(tap) = &self.tap {
-            tap.see(passed);
-        }
-        if let Some(pulse) = &mut self.pulse {
-            pulse.see(passed);
+        if let Some(aside) = &mut self.aside {
+            aside.see(passed);
         }
     }
 
     /// Says what is due in a silence of the source, which goes on as if nothing had been said. Gives whether a part of it
     /// waits for the sink.
     fn speak(&mut self, cx: &mut Context<'_>, now: &mut Now, sink: &mut Wire) -> io::Result<bool> {
-        let Some(pulse) = &mut self.pulse else { return Ok(false) };
+        let Some(pulse) = self.aside.as_mut().and_then(|aside| aside.pulse.as_mut()) else { return Ok(false) };
         self.waits_since = pulse.resumes(self.last_arrival).or(self.waits_since);
         let since = *self.waits_since.get_or_insert_with(|| now.get());
         let Some(comment) = pulse.comment(since, now.get()) else { return Ok(false) };

@@ -7,6 +7,7 @@
 
 mod again;
 mod answers;
+mod aside;
 mod breaks;
 mod flow;
 mod limits;
@@ -296,8 +297,13 @@ impl<'a> Relay<'a> {
         answers: &mut Answers,
     ) -> Poll<Result<ResponseHead, Break>> {
         loop {
-            let limits = &h1::Limits::RESPONSE;
-            let read = answers.reader.read(upstream.input.filled(), self.to_head, limits).map_err(Break::bad_answer)?;
+            // Most answers come whole: what is asked here is asked once before they do and once after.
+            let read = if upstream.input.is_empty() {
+                None
+            } else {
+                let (arrived, limits) = (upstream.input.filled(), &h1::Limits::RESPONSE);
+                answers.reader.read(arrived, self.to_head, limits).map_err(Break::bad_answer)?
+            };
             if let Some((head, length)) = read {
                 if !head.is_interim() || self.switches(&head)? {
                     upstream.input.consume(length);

@@ -26,8 +26,7 @@ impl Flow {
             && self.streamed
             && self.collects == 0
             && !self.makes_chunks
-            && self.tap.is_none()
-            && self.pulse.is_none()
+            && self.aside.is_none()
             && self.max_payload.is_none()
             && source.input.is_empty()
             && self.body.run() >= TO_COME
