@@ -49,20 +49,20 @@ pub(super) struct Leg<'a> {
 }
 
 impl<'a> Leg<'a> {
-    /// Along the route that was asked for: station `admit`, and the keys that will be picked from.
-    pub(super) async fn first(
+    /// Along the route that was asked for, with the keys that will be picked from.
+    pub(super) fn first(
         exchange: &mut Exchange,
         route: &'a Arc<Route>,
         forward: Forwarding,
+        admission: Option<Box<Admission>>,
         peer: Peer,
         head: &RequestHead,
-    ) -> Result<Self, Failure> {
-        let admission = exchange.admit(route).await?;
+    ) -> Self {
         if let Some(course) = &mut exchange.course {
             course.peer = Some(peer);
         }
         let keys = keys::of(route, &forward, exchange, peer, head);
-        Ok(Self { route, forward, admission, keys })
+        Self { route, forward, admission, keys }
     }
 
     /// Station `pick`: which of the route's keys goes with the next attempt.

@@ -181,7 +181,10 @@ async fn walk(
     let mut leg = match exchange.choose(&snapshot, head)? {
         Way::Health => return Ok(reply::health(exchange, client, head).await),
         Way::Preflight(lines) => return Ok(reply::preflight(exchange, client, head, lines).await),
-        Way::Route(route, forward) => Leg::first(exchange, route, forward, client.peer, head).await?,
+        Way::Route(route, forward) => {
+            let admission = exchange.admit(route).await?;
+            Leg::first(exchange, route, forward, admission, client.peer, head)
+        }
     };
     let mut relay = exchange.relay(client, head, &leg.forward.key);
     exchange.listen(&mut relay, head, leg.route);
