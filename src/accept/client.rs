@@ -150,9 +150,9 @@ impl Client {
         let _ = timeout(LINGER, goodbye).await;
     }
 
-    /// Ends a connection whose end must be seen to be a cut: a reset throws away what has not left yet, and what came
-    /// before the cut should still arrive.
-    pub async fn cut(self) {
+    /// Waits before the end of a connection whose end must be seen to be a cut: a reset throws away what has not left
+    /// yet, and what came before the cut should still arrive.
+    pub async fn cut(&mut self) {
         tokio::time::sleep(BEFORE_RESET).await;
     }
 }

@@ -23,18 +23,18 @@ const MAX_REPEATS: usize = 2;
 const REFUSAL_WAIT: Duration = Duration::from_millis(500);
 
 /// Begins an attempt along this route: all of it that needs no waiting, so that it weighs on no open stream.
-pub(super) fn begin(
+pub(super) fn begin<'a>(
     exchange: &mut Exchange,
-    relay: &mut Relay<'_>,
+    relay: &mut Relay<'a>,
     head: &mut RequestHead,
-    route: &Route,
+    route: &'a Route,
     forward: &mut Forwarding,
 ) -> Result<(), Failure> {
     let request = exchange.prepare(relay.is_client_http2(), route, forward, head);
     exchange.take_body(head)?;
     let length = request.len();
     let (replaces, kept) = exchange.course.as_mut().map_or((0, 0), |course| course.begin(length, &forward.key));
-    relay.begin(request, replaces, route.upgrade(head).cloned(), route.timeouts);
+    relay.begin(request, replaces, route.upgrade(head).cloned(), &route.timeouts);
     if kept > 0 {
         relay.collect(kept);
     } else {
@@ -61,13 +61,13 @@ pub(super) async fn answer_head(
     key: &Arc<Key>,
     is_idempotent: bool,
 ) -> Result<(Wire, ResponseHead), Failure> {
-    let mut reused = upstreams.reuse(key, relay.began(), is_idempotent);
+    let (mut upstream, mut rest) = match upstreams.reuse(key, relay.began(), is_idempotent) {
+        Some((upstream, rest)) => (upstream, Some(rest)),
+        // Boxed, here and below: what is rare must not weigh on all.
+        None => (Box::pin(connect(relay, upstreams, key)).await?, None),
+    };
     let mut repeats = 0;
     loop {
-        let (mut upstream, rest) = match reused.take() {
-            Some((upstream, rest)) => (upstream, Some(rest)),
-            None => (connect(relay, upstreams, key).await?, None),
-        };
         if key.http2 {
             relay.meet(&upstream)?;
         }
@@ -77,25 +77,14 @@ pub(super) async fn answer_head(
             true => Kept::Shortly,
             false => Kept::Not,
         };
-        match relay.answer_head(&mut upstream, kept).await {
+        let error = match relay.answer_head(&mut upstream, kept).await {
             // An upstream proxy that is sent whole requests may answer them itself. Whose an answer is cannot be
             // told, but for the one status that is a matter between it and us alone.
             Ok(answer) if answer.status == LOGIN_WANTED && key.takes_whole_requests() => {
                 return Err(Error::new(Kind::UpstreamProxyAuth).into());
             }
             Ok(answer) => return Ok((upstream, answer)),
-            Err(Break::UpstreamClosed(error)) if repeats < MAX_REPEATS => {
-                if let Some(rest) = rest.filter(|_| relay.can_repeat(true)) {
-                    upstreams.was_closed(key, rest);
-                }
-                let is_unread = h2::is_unprocessed(&error)
-                    || (rest.is_some() && !is_idempotent && was_refused(relay, &upstream, &error).await?);
-                if !(rest.is_some() || is_unread) || !relay.can_repeat(is_idempotent || is_unread) {
-                    return Err(Break::UpstreamClosed(error).into());
-                }
-                relay.repeat();
-                repeats += 1;
-            }
+            Err(Break::UpstreamClosed(error)) if repeats < MAX_REPEATS => error,
             Err(broken) => {
                 if matches!(&broken, Break::UpstreamClosed(error) if h2::is_unprocessed(error))
                     && relay.can_repeat(true)
@@ -105,7 +94,19 @@ pub(super) async fn answer_head(
                 }
                 return Err(broken.into());
             }
+        };
+        if let Some(rest) = rest.filter(|_| relay.can_repeat(true)) {
+            upstreams.was_closed(key, rest);
         }
+        let is_unread = h2::is_unprocessed(&error)
+            || (rest.is_some() && !is_idempotent && was_refused(relay, &upstream, &error).await?);
+        if !(rest.is_some() || is_unread) || !relay.can_repeat(is_idempotent || is_unread) {
+            return Err(Break::UpstreamClosed(error).into());
+        }
+        relay.repeat();
+        repeats += 1;
+        drop(upstream);
+        (upstream, rest) = (Box::pin(connect(relay, upstreams, key)).await?, None);
     }
 }
 

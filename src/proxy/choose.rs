@@ -39,12 +39,18 @@ pub(super) enum Asked<'a, 'h> {
 
 /// Where a request goes.
 pub(super) enum Way<'a> {
-    /// Nowhere: it asks whether the proxy is alive.
-    Health,
-    /// Nowhere: a browser asks whether it may send what a page wants to send, and these lines say so.
-    Preflight(Box<[u8]>),
+    /// Nowhere: it is answered here.
+    Here(Here),
     /// Along a route.
     Route(&'a Arc<Route>, Forwarding),
+}
+
+/// What is no upstream's business.
+pub(super) enum Here {
+    /// Whether the proxy is alive.
+    Health,
+    /// A browser asks whether it may send what a page wants to send, and these lines say so.
+    Preflight(Box<[u8]>),
 }
 
 /// Where a route leads this time.
@@ -190,7 +196,7 @@ impl<'a> Asked<'a, '_> {
         credentials: Option<&Credentials>,
     ) -> Result<Way<'a>, Error> {
         let (route, rest, query) = match self {
-            Self::Health => return Ok(Way::Health),
+            Self::Health => return Ok(Way::Here(Here::Health)),
             Self::Route { segment, route: None, .. } => return Err(not_found(segment)),
             Self::Route { route: Some(route), rest, query, .. } => (route, rest, query),
         };

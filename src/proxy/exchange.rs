@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::again::Course;
-use super::choose::{self, Asked, Forwarding, Way};
+use super::choose::{self, Asked, Forwarding, Here, Way};
 use super::meter::Meter;
 use super::uncounted::Watch;
 use crate::accept::Client;
@@ -79,11 +79,31 @@ pub(super) enum After {
 }
 
 /// Why a walk did not get to its end.
+pub(super) enum Stop {
+    /// It led nowhere: what was asked for is answered here.
+    Here(Here),
+    /// Something went wrong.
+    Failed(Failure),
+}
+
+/// What went wrong.
 pub(super) enum Failure {
     /// The client is told.
     Answer(Error),
     /// There is nobody to tell.
     ClientGone,
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error.into())
+    }
 }
 
 impl From<Error> for Failure {
@@ -144,7 +164,7 @@ impl Exchange {
             self.record.route(&route.key);
         }
         if let Some(lines) = choose::preflight(cors, head)? {
-            return Ok(Way::Preflight(lines));
+            return Ok(Way::Here(Here::Preflight(lines)));
         }
         let asked = asked?;
         self.credentials = asked.credentials(snapshot, head);
@@ -166,8 +186,14 @@ impl Exchange {
     }
 
     /// Both directions of the exchange, with nothing of the request on its way yet: each attempt begins with a head.
-    pub(super) fn relay<'a>(&self, client: &'a mut Client, head: &RequestHead, key: &Key) -> Relay<'a> {
-        let limits = self.snapshot.client;
+    pub(super) fn relay<'a>(
+        &self,
+        snapshot: &'a Snapshot,
+        client: &'a mut Client,
+        head: &RequestHead,
+        key: &Key,
+    ) -> Relay<'a> {
+        let limits = &snapshot.client;
         let is_client_http2 = client.wire.is_http2();
         let trailers = if self.passes_trailers(is_client_http2, key) { Trailers::Pass } else { Trailers::Drop };
         let nature = Nature {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::choose::{self, Way};
+use super::choose::{self, Here, Way};
 use crate::admit::Credentials;
 use crate::config::{Route, Snapshot};
 use crate::error::Error;
@@ -82,8 +82,8 @@ fn walk(snapshot: &Snapshot, head: &RequestHead, given: Option<&Credentials>) ->
     // What stands in the request is taken out of it, whoever asks.
     let (route, mut forward) = match asked.way(snapshot, head, found.as_deref())? {
         Way::Route(route, forward) => (route, forward),
-        Way::Health => return Ok(Explained::Health),
-        Way::Preflight(lines) => return Ok(Explained::Preflight(lines)),
+        Way::Here(Here::Health) => return Ok(Explained::Health),
+        Way::Here(Here::Preflight(lines)) => return Ok(Explained::Preflight(lines)),
     };
     let way = route.way_out.take(&forward.key.origin).map_err(|bad| choose::no_way_out(route, bad))?;
     let edits = found.as_deref().map_or(&[][..], Credentials::edits);

@@ -40,7 +40,7 @@ use crate::upstream::{Limits, Own, Upstreams};
 
 use again::Leg;
 use choose::Way;
-use exchange::{After, Exchange, Failure};
+use exchange::{After, Exchange, Failure, Stop};
 
 /// What a worker thread works with. All of it but the configuration is its own.
 pub struct Worker {
@@ -89,15 +89,24 @@ impl Worker {
 
 /// Serves one client for as long as both want to go on.
 pub async fn serve(arrival: Arrival, ticket: Ticket, seat: Seat, worker: Rc<Worker>) {
-    let Some((client, protocol)) = greet(arrival, ticket, seat, &worker).await else { return };
-    let client = match protocol {
-        Protocol::Http1 => serve_requests(client, &worker).await,
-        Protocol::Http2 => Some(client),
+    let Some((mut client, protocol)) = greet(arrival, ticket, seat, &worker).await else { return };
+    let next = match protocol {
+        Protocol::Http1 => serve_requests(&mut client, &worker).await,
+        Protocol::Http2 => Next::Streams,
     };
-    if let Some(client) = client {
+    if next == Next::Streams {
         // Boxed: what a few connections need must not weigh on all.
         Box::pin(serve_streams(client, worker)).await;
     }
+}
+
+/// What becomes of a connection on which there are no more requests of HTTP/1.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// It is over.
+    Nothing,
+    /// Its client turned out to speak HTTP/2.
+    Streams,
 }
 
 /// Serves a client that speaks HTTP/2, each of its streams as if it were a connection.
@@ -112,7 +121,7 @@ async fn serve_streams(client: Client, worker: Rc<Worker>) {
             let has_seat = seat.is_some();
             let mut client = Client::of_stream(stream, peer, ticket, seat);
             if has_seat {
-                serve_requests(client, &worker).await;
+                serve_requests(&mut client, &worker).await;
             } else {
                 refuse(&mut client, &worker, Error::new(Kind::Overloaded)).await;
             }
@@ -120,17 +129,23 @@ async fn serve_streams(client: Client, worker: Rc<Worker>) {
     }
 }
 
-/// Serves one request after another. Gives the client back if it turns out to speak HTTP/2.
-async fn serve_requests(mut client: Client, worker: &Worker) -> Option<Client> {
+/// Serves one request after another.
+///
+/// What an `async fn` is given by value it holds twice, and what is alive at two of its waits has a place of its own. So
+/// here and below things are borrowed, or gone before the next wait: all of it weighs on every silent stream.
+async fn serve_requests(client: &mut Client, worker: &Worker) -> Next {
     let mut is_first = true;
     loop {
-        let accept = worker.live.current().accept;
-        let after = match client.next_request(&accept).await {
-            Ok(mut head) => handle(&mut client, &mut head, worker).await,
-            Err(NoRequest::Over) => return None,
-            Err(NoRequest::Bad(_)) if is_first && client.begins_http2() => return Some(client),
-            Err(NoRequest::Bad(violation)) => refuse(&mut client, worker, violation.into()).await,
-            Err(NoRequest::TooSlow) => refuse(&mut client, worker, Error::new(Kind::RequestTimeout)).await,
+        let mut next = {
+            let accept = worker.live.current().accept;
+            client.next_request(&accept).await
+        };
+        let after = match &mut next {
+            Ok(head) => handle(client, head, worker).await,
+            Err(NoRequest::Over) => return Next::Nothing,
+            Err(NoRequest::Bad(_)) if is_first && client.begins_http2() => return Next::Streams,
+            Err(NoRequest::Bad(violation)) => refuse(client, worker, (*violation).into()).await,
+            Err(NoRequest::TooSlow) => refuse(client, worker, Error::new(Kind::RequestTimeout)).await,
         };
         is_first = false;
         match after {
@@ -140,7 +155,7 @@ async fn serve_requests(mut client: Client, worker: &Worker) -> Option<Client> {
             After::Cut => {}
             After::VisibleCut => client.cut().await,
         }
-        return None;
+        return Next::Nothing;
     }
 }
 
@@ -152,13 +167,25 @@ async fn handle(client: &mut Client, head: &mut RequestHead, worker: &Worker) ->
     let snapshot = worker.snapshot();
     let record = worker.record(&snapshot, asker(&snapshot, client, head), began);
     let mut exchange = Exchange::new(snapshot, record, began, head);
-    let after = match walk(&mut exchange, client, head, worker).await {
-        Ok(after) => after,
-        Err(Failure::Answer(error)) => reply::error(&mut exchange, client, head, &error).await,
-        Err(Failure::ClientGone) => exchange.ends(End::ClientGone, After::Cut),
-    };
+    let walked = walk(&mut exchange, client, head, worker).await;
+    let after = conclude(walked, &mut exchange, client, head).await;
     client.rests_since = exchange.ended_at;
     after
+}
+
+/// Answers where a walk has not.
+async fn conclude(
+    walked: Result<After, Stop>,
+    exchange: &mut Exchange,
+    client: &mut Client,
+    head: &RequestHead,
+) -> After {
+    match walked {
+        Ok(after) => after,
+        Err(Stop::Here(asked)) => reply::here(exchange, client, head, asked).await,
+        Err(Stop::Failed(Failure::Answer(error))) => reply::error(exchange, client, head, &error).await,
+        Err(Stop::Failed(Failure::ClientGone)) => exchange.ends(End::ClientGone, After::Cut),
+    }
 }
 
 /// Who asks, as the log names it.
@@ -176,25 +203,26 @@ async fn walk(
     client: &mut Client,
     head: &mut RequestHead,
     worker: &Worker,
-) -> Result<After, Failure> {
+) -> Result<After, Stop> {
     let snapshot = Arc::clone(&exchange.snapshot);
-    let mut leg = match exchange.choose(&snapshot, head)? {
-        Way::Health => return Ok(reply::health(exchange, client, head).await),
-        Way::Preflight(lines) => return Ok(reply::preflight(exchange, client, head, lines).await),
-        Way::Route(route, forward) => {
-            let admission = exchange.admit(route).await?;
-            Leg::first(exchange, route, forward, admission, client.peer, head)
-        }
+    let (route, forward) = match exchange.choose(&snapshot, head)? {
+        Way::Here(asked) => return Err(Stop::Here(asked)),
+        Way::Route(route, forward) => (route, forward),
     };
-    let mut relay = exchange.relay(client, head, &leg.forward.key);
+    let admission = exchange.admit(route).await?;
+    let mut leg = Leg::first(exchange, route, forward, admission, client.peer, head);
+    let mut relay = exchange.relay(&snapshot, client, head, &leg.forward.key);
     exchange.listen(&mut relay, head, leg.route);
-    let (upstream, answer) = loop {
+    let (mut upstream, answer) = loop {
         leg.pick(exchange.began);
         attempt::begin(exchange, &mut relay, head, leg.route, &mut leg.forward)?;
-        let key = &leg.forward.key;
-        let answered = attempt::answer_head(&mut relay, worker.upstreams(), key, exchange.is_idempotent).await;
-        exchange.note_request(&relay);
-        leg.answered(&answered, exchange, worker);
+        let answered = {
+            let key = &leg.forward.key;
+            let answered = attempt::answer_head(&mut relay, worker.upstreams(), key, exchange.is_idempotent).await;
+            exchange.note_request(&relay);
+            leg.answered(&answered, exchange, worker);
+            answered
+        };
         if exchange.course.is_none() {
             break answered?;
         }
@@ -205,13 +233,12 @@ async fn walk(
         }
     };
     if answer.status == 101 {
-        let tunnel = switch::tunnel(exchange, relay, upstream, &answer);
-        drop(answer);
+        let tunnel = switch::tunnel(exchange, relay, upstream, answer);
         return Ok(switch::carry(exchange, tunnel).await);
     }
-    let mut plan = respond::plan(exchange, &relay, head, worker, leg.route, &answer);
-    drop(answer);
-    let after = respond::carry(exchange, &mut relay, worker, &leg.forward.key, upstream, &mut plan).await;
+    let mut plan = respond::plan(exchange, &relay, head, worker, leg.route, answer);
+    let carried = respond::carry(exchange, &mut relay, &mut upstream, &mut plan).await;
+    let after = respond::end(exchange, &relay, worker, &leg.forward.key, upstream, &plan, carried);
     exchange.settle(leg.admission.as_deref());
     Ok(after)
 }

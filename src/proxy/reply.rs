@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 
+use super::choose::Here;
 use super::exchange::{After, Exchange, Left};
 use crate::accept::Client;
 use crate::drain::Phase;
@@ -16,27 +17,15 @@ use crate::record::Record;
 /// How long a client may take to accept an answer that fits into one packet.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Says that the proxy is alive.
-pub(super) async fn health(exchange: &mut Exchange, client: &mut Client, head: &RequestHead) -> After {
+/// Says that the proxy is alive, or tells a browser what a page may send.
+pub(super) async fn here(exchange: &mut Exchange, client: &mut Client, head: &RequestHead, asked: Here) -> After {
     exchange.tell(head, || None);
-    exchange.record.answered(200);
-    let body = exchange.snapshot.health.clone();
-    let cors = exchange.cors.take();
-    let reply = Reply { status: 200, code: None, body: &body, fields: &[], cors: cors.as_deref() };
-    let after = send(&reply, exchange, client, head).await;
-    exchange.ends(End::Done, after)
-}
-
-/// Tells a browser what a page may send.
-pub(super) async fn preflight(
-    exchange: &mut Exchange,
-    client: &mut Client,
-    head: &RequestHead,
-    lines: Box<[u8]>,
-) -> After {
-    exchange.tell(head, || None);
-    exchange.record.answered(204);
-    let reply = Reply { status: 204, code: None, body: "", fields: &[], cors: Some(&lines) };
+    let (status, body, lines) = match asked {
+        Here::Health => (200, exchange.snapshot.health.clone(), exchange.cors.take()),
+        Here::Preflight(lines) => (204, "".into(), Some(lines)),
+    };
+    exchange.record.answered(status);
+    let reply = Reply { status, code: None, body: &body, fields: &[], cors: lines.as_deref() };
     let after = send(&reply, exchange, client, head).await;
     exchange.ends(End::Done, after)
 }

@@ -37,7 +37,7 @@ pub(super) fn plan(
     head: &RequestHead,
     worker: &Worker,
     route: &Route,
-    answer: &ResponseHead,
+    answer: ResponseHead,
 ) -> Plan {
     exchange.record.answered(answer.status);
     let is_old = head.version == Version::Http10;
@@ -55,7 +55,7 @@ pub(super) fn plan(
     };
     let mut out = stock::take_bytes();
     headers::write_answer(
-        answer,
+        &answer,
         Said { chunked: is_endless && !is_old, connection, protocol: None, cors: exchange.cors.as_deref() },
         &mut out,
     );
@@ -68,56 +68,68 @@ pub(super) fn plan(
     if route.usage.is_none() {
         exchange.meter = None;
     }
-    let tap = exchange.meter.as_mut().and_then(|meter| meter.on_answer(answer, &body));
+    let tap = exchange.meter.as_mut().and_then(|meter| meter.on_answer(&answer, &body));
     // A length that has been told leaves no room.
-    let comments = route.sse_keepalive.filter(|_| is_endless && sse::is_plain_stream(answer));
+    let comments = route.sse_keepalive.filter(|_| is_endless && sse::is_plain_stream(&answer));
     let mut flow = Flow::new(Outbox::new(out), body).making_chunks(makes_chunks).with_comments(comments);
     if let Some(tap) = tap {
         flow.tap(tap);
     }
+    let keep_alive = if answer.keep_alive { upstream::keep_alive_limit(&answer.fields) } else { Duration::ZERO };
+    drop(answer);
     Plan {
         flow,
         ends: if ends_with_connection { Ends::WithConnection } else { Ends::Itself },
         is_cut_by_us: ends_with_connection || relay.is_client_http2(),
         client_stays,
-        keep_alive: if answer.keep_alive { upstream::keep_alive_limit(&answer.fields) } else { Duration::ZERO },
+        keep_alive,
     }
 }
 
-/// Carries the answer to its end, and decides what becomes of both connections.
+/// Carries the answer to its end.
 pub(super) async fn carry(
     exchange: &mut Exchange,
     relay: &mut Relay<'_>,
-    worker: &Worker,
-    key: &Arc<Key>,
-    mut upstream: Wire,
+    upstream: &mut Wire,
     plan: &mut Plan,
-) -> After {
-    let Plan { flow, ends, is_cut_by_us, client_stays, keep_alive } = plan;
+) -> Result<(), Break> {
     if !exchange.meter.as_ref().is_some_and(|meter| meter.hears_answer()) {
         relay.end_with_client();
     }
-    let result = relay.answer_body(&mut upstream, flow, *ends).await;
+    relay.answer_body(upstream, &mut plan.flow, plan.ends).await
+}
+
+/// Decides what becomes of both connections.
+pub(super) fn end(
+    exchange: &mut Exchange,
+    relay: &Relay<'_>,
+    worker: &Worker,
+    key: &Arc<Key>,
+    upstream: Wire,
+    plan: &Plan,
+    carried: Result<(), Break>,
+) -> After {
+    let flow = &plan.flow;
     exchange.record.carried(relay.request_payload(), flow.payload(), flow.longest_silence());
     if let Some(meter) = &mut exchange.meter {
         meter.is_whole = flow.has_ended();
     }
-    if let Err(broken) = result {
+    if let Err(broken) = carried {
         let after = match broken {
             Break::ClientGone | Break::ClientStalled => After::Cut,
-            _ if *is_cut_by_us => After::VisibleCut,
+            _ if plan.is_cut_by_us => After::VisibleCut,
             _ if relay.is_request_sent() => After::Close,
             _ => After::Linger,
         };
-        return exchange.ends(end(&broken), after);
+        return exchange.ends(end_of(&broken), after);
     }
     let request_sent = relay.is_request_sent();
     let now = Instant::now();
-    if *keep_alive > Duration::ZERO && request_sent && upstream.input.is_empty() {
-        worker.upstreams().keep(key, upstream, now, *keep_alive);
+    if plan.keep_alive > Duration::ZERO && request_sent && upstream.input.is_empty() {
+        worker.upstreams().keep(key, upstream, now, plan.keep_alive);
     }
     exchange.ended_at = Some(now);
-    let after = match (request_sent, *client_stays) {
+    let after = match (request_sent, plan.client_stays) {
         (true, true) => After::NextRequest,
         (true, false) => After::Close,
         (false, _) => After::Linger,
@@ -126,7 +138,7 @@ pub(super) async fn carry(
 }
 
 /// How an exchange ended that broke off after the head of its answer.
-pub(super) fn end(broken: &Break) -> End {
+pub(super) fn end_of(broken: &Break) -> End {
     match broken {
         Break::ClientGone => End::ClientGone,
         Break::ClientStalled | Break::RequestTimeout | Break::BadBody(_) | Break::BodyTooLarge => End::ClientStalled,

@@ -16,20 +16,22 @@ pub(super) fn tunnel<'a>(
     exchange: &mut Exchange,
     relay: Relay<'a>,
     upstream: Wire,
-    answer: &ResponseHead,
+    answer: ResponseHead,
 ) -> Box<Tunnel<'a>> {
     exchange.record.answered(answer.status);
     let protocol = exchange.credentials.as_deref().and_then(Credentials::only_protocol);
     let said = Said { chunked: false, connection: Some("Upgrade"), protocol, cors: None };
     // Boxed: what a tunnel needs must not weigh on every open stream.
-    Box::new(relay.into_tunnel(upstream, |out| {
+    let tunnel = Box::new(relay.into_tunnel(upstream, |out| {
         let mut head = Vec::new();
-        headers::write_answer(answer, said, &mut head);
+        headers::write_answer(&answer, said, &mut head);
         if let Some(course) = &exchange.course {
             course.sign(&mut head);
         }
         out.extend_from_slice(&head);
-    }))
+    }));
+    drop(answer);
+    tunnel
 }
 
 /// Carries whatever is said after a 101 until both sides have said all. Neither connection is of use after that.
@@ -44,7 +46,7 @@ pub(super) async fn carry(exchange: &mut Exchange, mut tunnel: Box<Tunnel<'_>>) 
     .await;
     match result {
         Ok(()) => exchange.ends(End::Done, After::Cut),
-        Err(broken @ (Break::ClientGone | Break::ClientStalled)) => exchange.ends(respond::end(&broken), After::Cut),
-        Err(broken) => exchange.ends(respond::end(&broken), After::VisibleCut),
+        Err(broken @ (Break::ClientGone | Break::ClientStalled)) => exchange.ends(respond::end_of(&broken), After::Cut),
+        Err(broken) => exchange.ends(respond::end_of(&broken), After::VisibleCut),
     }
 }

@@ -13,10 +13,10 @@ use crate::deadline::Now;
 use crate::error::Limit;
 use crate::h1::Upgrade;
 
-impl Relay<'_> {
+impl<'a> Relay<'a> {
     /// Begins an attempt to have the request answered: with this head, with the wish to speak another protocol from
     /// then on, and within these limits. The head of the attempt before, which was so long, goes.
-    pub fn begin(&mut self, head: Vec<u8>, replaces: usize, upgrade: Option<Upgrade>, timeouts: Timeouts) {
+    pub fn begin(&mut self, head: Vec<u8>, replaces: usize, upgrade: Option<Upgrade>, timeouts: &'a Timeouts) {
         self.request.put_first(head, replaces);
         self.upgrade = upgrade;
         self.timeouts = timeouts;

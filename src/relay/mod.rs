@@ -79,8 +79,8 @@ pub struct Relay<'a> {
     passes_interim: bool,
     upgrade: Option<Upgrade>,
     to_head: bool,
-    timeouts: Timeouts,
-    client_limits: ClientLimits,
+    timeouts: &'a Timeouts,
+    client_limits: &'a ClientLimits,
     began: Instant,
     /// The time of the turn in which the relay was made: while that goes on, the clock need not be asked again.
     first_turn: Now,
@@ -110,7 +110,7 @@ impl<'a> Relay<'a> {
         deadline: &'a mut Deadline,
         request: Flow,
         nature: Nature,
-        client_limits: ClientLimits,
+        client_limits: &'a ClientLimits,
     ) -> Self {
         Self {
             client,
@@ -124,7 +124,7 @@ impl<'a> Relay<'a> {
             passes_interim: nature.understands_interim,
             upgrade: None,
             to_head: nature.to_head,
-            timeouts: Timeouts::NONE,
+            timeouts: &Timeouts::NONE,
             client_limits,
             began: nature.began,
             first_turn: Now::known(nature.began),

@@ -212,8 +212,8 @@ async fn the_last_bytes_of_an_upload_leave_the_session() {
     let nature = Nature { to_head: false, expects_continue: false, understands_interim: true, began: Instant::now() };
     let limits = ClientLimits { body_timeout: None, write_timeout: None, max_body: None };
     let flow = Flow::new(Outbox::default(), body);
-    let mut relay = Relay::new(&mut client, &mut deadline, flow, nature, limits);
-    relay.begin(request, 0, None, Timeouts::NONE);
+    let mut relay = Relay::new(&mut client, &mut deadline, flow, nature, &limits);
+    relay.begin(request, 0, None, &Timeouts::NONE);
     let mut answer = pin!(relay.answer_head(&mut upstream, Kept::Not));
     poll_fn(|cx| {
         assert!(answer.as_mut().poll(cx).is_pending(), "nobody has read the request");
