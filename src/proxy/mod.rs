@@ -6,6 +6,7 @@
 
 mod again;
 mod attempt;
+mod between;
 #[cfg(debug_assertions)]
 mod bug;
 mod choose;
