@@ -6,6 +6,7 @@
 
 mod entry;
 mod json;
+mod line;
 mod log;
 mod pretty;
 mod seldom;
@@ -18,7 +19,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub use entry::{Change, Entry, Forwarded, Id, Sent};
-pub use log::{Line, Log, Output};
+pub use line::Line;
+pub use log::{Log, Output};
 
 use crate::ending::End;
 use crate::error::{Error, Kind};
