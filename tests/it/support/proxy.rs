@@ -82,21 +82,24 @@ impl Proxy {
         let mut child = command.spawn().expect("the program starts");
         let out = collect(child.stdout.take().expect("piped"));
         let err = collect(child.stderr.take().expect("piped"));
-        let address = {
-            let (out, err) = (Arc::clone(&out), Arc::clone(&err));
-            let mut address = None;
-            eventually("the proxy says where it listens", || {
-                if let Ok(Some(status)) = child.try_wait() {
-                    panic!("the program ended: {status}\n{}", err.lock().expect("not poisoned"));
-                }
-                let text = out.lock().expect("not poisoned");
-                address = text.contains("...").then(|| listening(&text)).flatten();
-                address.is_some() || text.contains("...") && text.contains("Listening on: unix:")
-            });
-            address
-        };
         let stdin = child.stdin.take();
-        Self { child, successors: Vec::new(), address, directory, out, err, _stdin: stdin }
+        let mut proxy = Self { child, successors: Vec::new(), address: None, directory, out, err, _stdin: stdin };
+        proxy.has_started();
+        proxy
+    }
+
+    /// Waits until it says where it listens. One that takes too long ends with its test, like any other.
+    fn has_started(&mut self) {
+        let mut address = None;
+        eventually("the proxy says where it listens", || {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                panic!("the program ended: {status}\n{}", self.err());
+            }
+            let text = self.out();
+            address = text.contains("...").then(|| listening(&text)).flatten();
+            address.is_some() || text.contains("...") && text.contains("Listening on: unix:")
+        });
+        self.address = address;
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
