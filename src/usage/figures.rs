@@ -222,6 +222,11 @@ mod tests {
                     "totalTokenCount": 623, "cachedContentTokenCount": 12}),
                 [Some(20), Some(603), Some(12), Some(405)],
             ),
+            // Without the sum of all.
+            (
+                json!({"promptTokenCount": 20, "candidatesTokenCount": 198, "thoughtsTokenCount": 405}),
+                [Some(20), Some(603), None, Some(405)],
+            ),
             (
                 json!({"promptTokenCount": 21, "thoughtsTokenCount": 60, "totalTokenCount": 81}),
                 [Some(21), Some(60), None, Some(60)],

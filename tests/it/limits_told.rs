@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Proxy, Received, Upstream};
+use crate::support::{Proxy, Received, Upstream, eventually};
 
 const KEY: &str = "alice-has-a-long-key";
 const DAY: u64 = 86_400;
@@ -146,4 +146,31 @@ fn a_page_in_a_browser_may_read_what_it_is_told() {
     assert_eq!(refused.field("access-control-expose-headers"), Some("retry-after, x-ratelimit-remaining-requests"));
     let other = ask("https://other.example");
     assert_eq!((other.status(), other.field("access-control-allow-origin")), (429, None));
+}
+
+#[test]
+fn each_client_has_places_of_its_own() {
+    let upstream = Upstream::playing(|script| {
+        while script.request()?.is_some() {
+            script.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")?;
+        }
+        Ok(())
+    });
+    let proxy = limited(&upstream, "client", &json!({"max_concurrency": 1}), &Value::Null);
+    let begin = |key: &str, route: &str| {
+        let mut client = proxy.client();
+        client.send(format!("GET /{route}/x HTTP/1.1\r\nHost: p\r\nx-api-key: {key}\r\n\r\n"));
+        (client.head(), client)
+    };
+    let (head, running) = begin(KEY, "a");
+    assert!(head.starts_with("HTTP/1.1 200 "));
+    // Whatever the route, she has one place, and nobody else is concerned.
+    let refused = ask(&proxy, KEY, "b");
+    assert_eq!((refused.status(), refused.field("x-aqueduct-error")), (429, Some("concurrency_limited")));
+    assert!(refused.json()["error"].as_str().is_some_and(|text| text.contains("with this key")), "{}", refused.text());
+    assert_eq!((refused.field("retry-after"), refused.field("x-should-retry")), (Some("1"), None));
+    let others: Vec<_> = (0..3).map(|_| begin("bob-has-a-longer-key", "a")).collect();
+    assert!(others.iter().all(|(head, _)| head.starts_with("HTTP/1.1 200 ")));
+    drop(running);
+    eventually("her place is free", || begin(KEY, "b").0.starts_with("HTTP/1.1 200 "));
 }
