@@ -28,7 +28,7 @@ fn timed_out(proxy: &Proxy, limit: &str) {
 }
 
 /// An address whose connections neither come about nor fail.
-fn black_hole() -> (SocketAddr, Vec<TcpStream>, TcpListener) {
+pub(crate) fn black_hole() -> (SocketAddr, Vec<TcpStream>, TcpListener) {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
     socket.listen(0).expect("a port");

@@ -4,7 +4,8 @@
 use serde_json::{Value, json};
 
 use super::{BUSY, OK, POST, attempts, in_turn, nobody};
-use crate::support::{Proxy, Script, Upstream, http_proxy};
+use crate::support::{Proxy, Script, TlsUpstream, Upstream, http_proxy};
+use crate::time_limits::black_hole;
 
 fn silent() -> Upstream {
     Upstream::playing(|script: &mut Script| script.request().and_then(|_| script.until_closed()))
@@ -220,5 +221,25 @@ fn an_error_in_a_stream_is_held_against_the_key_it_came_for() {
         assert_eq!(attempts(&proxy.client().ask(POST)), (200, Some("2"), Some("a")));
         proxy.complains(told);
         assert_eq!(attempts(&proxy.client().ask(POST)), (200, Some("1"), Some("a")));
+    }
+}
+
+#[test]
+fn whatever_keeps_a_connection_from_being_there_is_none_and_nothing_was_sent() {
+    let (hole, _waiting, _listener) = black_hole();
+    let (stranger, second) = (TlsUpstream::ok("localhost"), Upstream::ok());
+    for url in [
+        nobody(),
+        format!("http://{hole}"),
+        "http://nowhere.invalid".to_owned(),
+        format!("https://localhost:{}", stranger.port()),
+        format!("https://{}", second.address()),
+    ] {
+        let proxy = routes(&json!({
+            "a": {"target_url": url, "timeouts": {"connect": "500ms"}, "fallback": ["b"]},
+            "b": {"target_url": second.url()},
+        }));
+        assert_eq!(attempts(&proxy.client().ask(POST)), (200, Some("2"), Some("b")), "{url}");
+        assert_eq!(second.request().text(), "hello");
     }
 }
