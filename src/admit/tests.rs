@@ -240,6 +240,29 @@ fn a_budget_is_spent_once_and_survives_configurations() {
 }
 
 #[test]
+fn a_budget_is_whole_again_when_the_next_day_or_month_begins() {
+    let at = |text: &str| account::Now { instant: Instant::now(), timestamp: text.parse().expect("a time") };
+    for (per, last, next) in [
+        (Per::Day, "2026-01-30T23:59:59Z", "2026-01-31T00:00:00Z"),
+        (Per::Month, "2026-01-31T23:59:59Z", "2026-02-01T00:00:00Z"),
+    ] {
+        let limits = Limits { budget: Some(Budget { tokens: Some(100), picodollars: None, per }), ..NONE };
+        let rule = Tallies::default().of_route("a", limits).expect("a limit");
+        let refused = |now| {
+            let books = rule.books(now).expect("books");
+            rule.refusal(&books, now).map(|refused| (refused.kind(), refused.wait))
+        };
+        let (last, next) = (at(last), at(next));
+        rule.spend(budget::Spent { tokens: 100, picodollars: 0 }, last, true);
+        let kind = Kind::BudgetExhausted(Scope::Route, Unit::Tokens);
+        assert_eq!(refused(last), Some((kind, Duration::from_secs(1))));
+        assert_eq!(refused(next), None);
+        // What others have not heard of by then is over, too.
+        assert_eq!(rule.take_unsent(next), None);
+    }
+}
+
+#[test]
 fn clients_come_before_routes_and_routes_before_all() {
     let tallies = Tallies::default();
     let alice = tallies.of_client("alice", requests(2));
