@@ -371,7 +371,9 @@ impl Flow {
                 return Ok(Step::Skip(length));
             }
             Step::Pass(length) if self.collects > 0 && self.out.held() + length <= self.collects => {
-                self.out.extend(&source.input.filled()[..length]);
+                let bytes = &source.input.filled()[..length];
+                self.out.extend(bytes);
+                self.show(bytes);
                 source.input.consume(length);
                 return Ok(Step::Skip(length));
             }

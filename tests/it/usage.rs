@@ -219,3 +219,13 @@ fn the_fake_provider_tells_its_figures_in_every_shape() {
         assert_eq!(told, json!(["m", tokens_in, tokens_out, false]), "{path}");
     }
 }
+
+#[test]
+fn a_body_that_is_kept_to_be_sent_again_is_read_along_too() {
+    let [answer, ..] = framed("", r#"{"usage": {"prompt_tokens": 9}}"#);
+    let upstream = Upstream::answering(answer);
+    let route = json!({"target_url": upstream.url(), "retry": {"attempts": 2, "backoff": 0}});
+    let proxy = Proxy::start(&json!({"usage": true, "routes": {"a": route}}));
+    proxy.client().send(post("/a/x", r#"{"model": "asked"}"#)).answer();
+    assert_eq!(proxy.logged(|_| true)["model"], "asked");
+}
