@@ -87,6 +87,10 @@ pub enum Kind {
     UpstreamReset,
     /// What the upstream sent is no valid answer.
     UpstreamBadAnswer,
+    /// The upstream answered with another status than 200 when that had been said already.
+    UpstreamStatus(u16),
+    /// The upstream answered with something else than a plain stream of events when one had begun already.
+    UpstreamNoStream,
     /// A time limit on the upstream ran out.
     UpstreamTimeout(Limit),
     /// A fault of ours.
@@ -197,7 +201,9 @@ impl Kind {
             | Self::UpstreamProxyBadAnswer
             | Self::UpstreamProxyReset
             | Self::UpstreamReset
-            | Self::UpstreamBadAnswer => 502,
+            | Self::UpstreamBadAnswer
+            | Self::UpstreamStatus(_)
+            | Self::UpstreamNoStream => 502,
             Self::Overloaded | Self::StateUnavailable => 503,
             Self::UpstreamTimeout(_) => 504,
         }
@@ -240,6 +246,8 @@ impl Kind {
             Self::UpstreamProxyReset => "upstream_proxy_reset",
             Self::UpstreamReset => "upstream_reset",
             Self::UpstreamBadAnswer => "upstream_bad_answer",
+            Self::UpstreamStatus(_) => "upstream_status",
+            Self::UpstreamNoStream => "upstream_no_stream",
             Self::UpstreamTimeout(_) => "upstream_timeout",
             Self::Internal => "internal_error",
         }
@@ -260,9 +268,11 @@ impl Kind {
             | Self::UpstreamProxyBadAnswer
             | Self::UpstreamProxyReset
             | Self::UpstreamTimeout(Limit::Connect) => Some(false),
-            Self::UpstreamReset | Self::UpstreamBadAnswer | Self::UpstreamTimeout(Limit::FirstByte | Limit::Idle) => {
-                Some(true)
-            }
+            Self::UpstreamReset
+            | Self::UpstreamBadAnswer
+            | Self::UpstreamStatus(_)
+            | Self::UpstreamNoStream
+            | Self::UpstreamTimeout(Limit::FirstByte | Limit::Idle) => Some(true),
             _ => None,
         }
     }
@@ -322,6 +332,8 @@ impl Kind {
             | Self::UpstreamProxyReset
             | Self::UpstreamReset
             | Self::UpstreamBadAnswer => "Proxy failed to connect to the target server.".into(),
+            Self::UpstreamStatus(status) => format!("The target server answered with status {status}.").into(),
+            Self::UpstreamNoStream => "The target server did not answer with a stream of events.".into(),
             Self::UpstreamTimeout(limit) => {
                 format!("The target server did not answer in time: the '{}' limit ran out.", limit.name()).into()
             }

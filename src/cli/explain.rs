@@ -120,9 +120,12 @@ fn told(plan: &Plan, lang: Lang) -> String {
         say(&Tell::ExplainKeys { count: keys.len(), strategy: strategy(keys.strategy()), picks: plan.picks });
     }
     say(&Say::HeaderPart);
-    for (name, action) in &plan.headers {
-        let name = shown(name);
+    for (written, action) in &plan.headers {
+        let name = shown(written);
         match action {
+            Action::Passed | Action::Kept if plan.is_plain && is_accept_encoding(written) => {
+                say(&KeepAliveSay::ExplainPlain(&name));
+            }
             Action::Passed => say(&Tell::ExplainPassed(&name)),
             Action::Kept => say(&Say::Kept(&name)),
             Action::Added => say(&Say::Added(&name)),
@@ -140,6 +143,9 @@ fn told(plan: &Plan, lang: Lang) -> String {
     }
     if let Some(every) = plan.route.sse_keepalive {
         say(&KeepAliveSay::Explain(&limit(Some(every))));
+        if plan.is_plain {
+            say(&KeepAliveSay::ExplainBeforeHead);
+        }
     }
     if let Some(policy) = &plan.route.usage {
         let prices = policy.prices.as_ref().map_or(0, |prices| prices.len());
@@ -153,6 +159,10 @@ fn told(plan: &Plan, lang: Lang) -> String {
         total: &limit(plan.timeouts.total),
     });
     text
+}
+
+fn is_accept_encoding(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"accept-encoding")
 }
 
 fn because(rule: Rule) -> Because {

@@ -100,6 +100,8 @@ pub struct Route {
     pub fallback: Box<[usize]>,
     /// How long a stream of events may be silent before a comment goes out. `None`: for ever.
     pub sse_keepalive: Option<Duration>,
+    /// Whether such a stream also begins by itself when its upstream has not answered for so long.
+    pub begins_early: bool,
     /// Whether its upstream may switch to another protocol when a client asks for it.
     pub takes_upgrades: bool,
 }

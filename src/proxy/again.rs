@@ -243,7 +243,7 @@ async fn found(
     answered: &mut Answered,
 ) -> Result<Option<(Outcome, Failed)>, Failure> {
     let broken = match answered {
-        Err(Failure::ClientGone) => return Err(Failure::ClientGone),
+        Err(Failure::NobodyToTell(end)) => return Err(Failure::NobodyToTell(*end)),
         Err(Failure::Answer(error)) => {
             let kind = error.kind();
             return Ok(outcome(kind, relay.is_untouched()).map(|outcome| (outcome, Failed::Kind(kind))));
@@ -344,7 +344,7 @@ impl Failure {
     fn log_detail(&self) -> Option<&str> {
         match self {
             Self::Answer(error) => Error::log_detail(error),
-            Self::ClientGone => None,
+            Self::NobodyToTell(_) => None,
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::choose::Forwarding;
+use super::early;
 use super::exchange::{Exchange, Failure};
 use crate::config::Route;
 use crate::error::{Error, Kind};
@@ -30,6 +31,9 @@ pub(super) fn begin<'a>(
     route: &'a Route,
     forward: &mut Forwarding,
 ) -> Result<(), Failure> {
+    if route.sse_keepalive.is_some() {
+        forward.sign = early::sign(&forward.forward.target);
+    }
     let request = exchange.prepare(relay.is_client_http2(), route, forward, head);
     exchange.take_body(head)?;
     let length = request.len();

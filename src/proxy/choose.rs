@@ -13,6 +13,7 @@ use crate::error::{Error, Kind};
 use crate::h1::{Edit, RequestHead, Target};
 use crate::headers::{Cors, NotAllowed, Outgoing, ToProxy, is_preflight};
 use crate::pick::Turn;
+use crate::relay::Sign;
 use crate::route::{Chosen, Forward, universal};
 use crate::secret;
 use crate::stock;
@@ -67,6 +68,8 @@ pub(super) struct Forwarding {
     pub(super) picked: Option<usize>,
     /// Whether it is another origin than the one the client knows of.
     pub(super) is_foreign: bool,
+    /// What is said in a silence of the answer, if anything is.
+    pub(super) sign: Sign,
     /// Which of the targets of the route it is, if there are several.
     pub(super) target: Option<Box<Turn>>,
 }
@@ -276,6 +279,7 @@ fn forward(
             is_universal: false,
             picked: None,
             is_foreign: false,
+            sign: Sign::Comment,
             target: None,
         }),
         RouteTarget::Several(several) => {
@@ -290,6 +294,7 @@ fn forward(
                 is_universal: false,
                 picked: None,
                 is_foreign: false,
+                sign: Sign::Comment,
                 target: Some(Box::new(turn)),
             })
         }
@@ -306,7 +311,16 @@ fn forward(
             let proxy = route.way_out.take(&origin).map_err(|bad| no_way_out(route, bad))?.proxy;
             let key = Key::new(origin, proxy, snapshot.tls.as_ref()).guarded(guard).speaking_http2(route.http2);
             let key = Arc::new(key);
-            Ok(Forwarding { forward, key, name, is_universal: true, picked: None, is_foreign: false, target: None })
+            Ok(Forwarding {
+                forward,
+                key,
+                name,
+                is_universal: true,
+                picked: None,
+                is_foreign: false,
+                sign: Sign::Comment,
+                target: None,
+            })
         }
     }
 }

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::again::Course;
 use super::choose::{self, Asked, Forwarding, Here, Way};
+use super::early::Promise;
 use super::meter::Meter;
 use super::uncounted::Watch;
 use crate::accept::Client;
@@ -48,6 +49,8 @@ pub(super) struct Exchange {
     pub(super) meter: Option<Box<Meter>>,
     /// Who is told if limits cannot count what it uses, where there are such limits.
     pub(super) watch: Option<Box<Watch>>,
+    /// What is kept for an answer that may begin before the upstream's.
+    pub(super) early: Option<Box<Promise>>,
     /// Whether the log has been told what becomes of the request.
     is_told: bool,
 }
@@ -90,8 +93,8 @@ pub(super) enum Stop {
 pub(super) enum Failure {
     /// The client is told.
     Answer(Error),
-    /// There is nobody to tell.
-    ClientGone,
+    /// There is nobody to tell: the client has left, or does not read.
+    NobodyToTell(End),
 }
 
 impl From<Failure> for Stop {
@@ -115,7 +118,8 @@ impl From<Error> for Failure {
 impl From<Break> for Failure {
     fn from(broken: Break) -> Self {
         Self::Answer(match broken {
-            Break::ClientGone | Break::ClientStalled => return Self::ClientGone,
+            Break::ClientGone => return Self::NobodyToTell(End::ClientGone),
+            Break::ClientStalled => return Self::NobodyToTell(End::ClientStalled),
             Break::RequestTimeout => Error::new(Kind::RequestTimeout),
             Break::BadBody(violation) => violation.into(),
             Break::BodyTooLarge => Error::new(Kind::BodyTooLarge),
@@ -151,6 +155,7 @@ impl Exchange {
             course: None,
             meter: None,
             watch: None,
+            early: None,
             is_told: false,
         }
     }
@@ -208,12 +213,23 @@ impl Exchange {
 
     /// Lines of the request that do not pass as they came.
     pub(super) fn edits(&self) -> &[Edit] {
-        self.credentials.as_deref().map_or(&[], Credentials::edits)
+        match &self.early {
+            None => self.credentials.as_deref().map_or(&[], Credentials::edits),
+            Some(promise) => promise.edits(),
+        }
+    }
+
+    /// Whether the client has the head of an answer that is ours, whatever the upstream's will be.
+    pub(super) fn has_begun_early(&self) -> bool {
+        self.early.as_ref().is_some_and(|promise| promise.begun().is_some())
     }
 
     /// Station `usage`: from here on it is read along what the exchange uses, if the route wants to know, or one that may
     /// come to answer in its place.
     pub(super) fn listen(&mut self, relay: &mut Relay<'_>, head: &RequestHead, route: &Route) {
+        if let Some(promise) = &self.early {
+            promise.attach(relay, head);
+        }
         let mut fallbacks = route.fallback.iter().map(|place| &self.snapshot.routes[*place]);
         if let Some(policy) = route.usage.as_ref().or_else(|| fallbacks.find_map(|route| route.usage.as_ref())) {
             self.meter = Meter::of(head, policy);
@@ -295,9 +311,10 @@ impl Exchange {
     }
 
     /// Whether trailers of a request may pass: only from HTTP/2 to HTTP/2, where nobody can take them for anything else,
-    /// and not where another attempt may go to somebody who speaks HTTP/1.1.
+    /// and not where another attempt may go to somebody who speaks HTTP/1.1, or what there is of the body is taken in before
+    /// it is known who gets it.
     fn passes_trailers(&self, is_client_http2: bool, key: &Key) -> bool {
-        key.http2 && is_client_http2 && self.course.is_none()
+        key.http2 && is_client_http2 && self.course.is_none() && self.early.is_none()
     }
 
     /// Puts on record what has been used, if anybody has read along, and counts it where there are limits.
@@ -325,6 +342,9 @@ impl Drop for Exchange {
     /// Also of what is cut off at the end of the program it is on record how much it has used until then.
     fn drop(&mut self) {
         self.settle(None);
+        if self.has_begun_early() {
+            self.record.begun(200);
+        }
     }
 }
 

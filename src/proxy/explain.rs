@@ -5,10 +5,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::choose::{self, Here, Way};
+use super::early;
 use crate::admit::Credentials;
 use crate::config::{Route, Snapshot};
 use crate::error::Error;
-use crate::h1::{RequestHead, Upgrade};
+use crate::h1::{Edit, RequestHead, Upgrade};
 use crate::headers::Action;
 use crate::relay::Timeouts;
 use crate::upstream::Taken;
@@ -45,6 +46,8 @@ pub struct Plan {
     pub upgrade: Option<Upgrade>,
     /// Whether one of the route's keys is sent.
     pub picks: bool,
+    /// Whether no coding of the answer is asked for, since it may begin before the upstream's.
+    pub is_plain: bool,
     /// What becomes of each header, in order.
     pub headers: Vec<(Vec<u8>, Action)>,
     /// Its time limits.
@@ -86,11 +89,15 @@ fn walk(snapshot: &Snapshot, head: &RequestHead, given: Option<&Credentials>) ->
         Way::Here(Here::Preflight(lines)) => return Ok(Explained::Preflight(lines)),
     };
     let way = route.way_out.take(&forward.key.origin).map_err(|bad| choose::no_way_out(route, bad))?;
-    let edits = found.as_deref().map_or(&[][..], Credentials::edits);
-    let picks = forward.takes_from_lists(route, head, edits);
+    let mut edits: Box<[Edit]> = found.as_deref().map_or(&[][..], Credentials::edits).into();
+    let is_plain = early::may_begin(head, route);
+    if is_plain {
+        edits = early::edits(head, &edits);
+    }
+    let picks = forward.takes_from_lists(route, head, &edits);
     // Which one it will be is not known: all of them stand in the same headers.
     forward.picked = picks.then_some(0);
-    let to = forward.outgoing(route, head, edits, false);
+    let to = forward.outgoing(route, head, &edits, false);
     let mut headers = Vec::new();
     route.headers.write_request(head, &to, &mut Vec::new(), |name, action| headers.push((name.to_vec(), action)));
     Ok(Explained::Forwarded(Box::new(Plan {
@@ -103,6 +110,7 @@ fn walk(snapshot: &Snapshot, head: &RequestHead, given: Option<&Credentials>) ->
         upgrade: route.upgrade(head).cloned(),
         target: forward.forward.target,
         picks,
+        is_plain,
         headers,
         timeouts: route.timeouts,
     })))

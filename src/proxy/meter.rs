@@ -20,7 +20,7 @@ pub(super) struct Meter {
 }
 
 /// Listens to one body. A bug in who listens ends the listening, and nothing else.
-struct Ear<R>(RefCell<Option<Listening<R>>>);
+pub(super) struct Ear<R>(RefCell<Option<Listening<R>>>);
 
 struct Listening<R> {
     reader: R,
@@ -28,7 +28,7 @@ struct Listening<R> {
 }
 
 /// Whoever is shown the content of a body.
-trait Reads {
+pub(super) trait Reads {
     fn read(&mut self, content: &[u8]);
 }
 
@@ -85,7 +85,7 @@ impl Meter {
 }
 
 impl<R: Reads> Ear<R> {
-    fn new(reader: R, body: &Body) -> Rc<Self> {
+    pub(super) fn new(reader: R, body: &Body) -> Rc<Self> {
         let chunks = body.passes_chunks().then(Content::default);
         Rc::new(Self(RefCell::new(Some(Listening { reader, chunks }))))
     }

@@ -10,6 +10,7 @@ mod between;
 #[cfg(debug_assertions)]
 mod bug;
 mod choose;
+mod early;
 mod exchange;
 pub mod explain;
 mod keys;
@@ -31,11 +32,11 @@ use tokio::time::Instant;
 use crate::accept::{self, Arrival, BadHeader, Client, NoGreeting, NoRequest, Protocol, Seat, Streams};
 use crate::config::{Live, Snapshot};
 use crate::drain::{Drain, Ticket};
-use crate::ending::End;
 use crate::error::{Error, Kind};
 use crate::h1::RequestHead;
 use crate::peer::Peer;
 use crate::record::{Id, Log, Record};
+use crate::sse;
 use crate::text::Unmet;
 use crate::upstream::{Limits, Own, Upstreams};
 
@@ -185,7 +186,7 @@ async fn conclude(
         Ok(after) => after,
         Err(Stop::Here(asked)) => reply::here(exchange, client, head, asked).await,
         Err(Stop::Failed(Failure::Answer(error))) => reply::error(exchange, client, head, &error).await,
-        Err(Stop::Failed(Failure::ClientGone)) => exchange.ends(End::ClientGone, After::Cut),
+        Err(Stop::Failed(Failure::NobodyToTell(end))) => exchange.ends(end, After::Cut),
     }
 }
 
@@ -211,6 +212,9 @@ async fn walk(
         Way::Route(route, forward) => (route, forward),
     };
     let admission = exchange.admit(route).await?;
+    if route.begins_early {
+        exchange.early = early::Promise::of(head, route, exchange, worker);
+    }
     let mut leg = Leg::first(exchange, route, forward, admission, client.peer, head);
     let mut relay = exchange.relay(&snapshot, client, head, &leg.forward.key);
     exchange.listen(&mut relay, head, leg.route);
@@ -237,7 +241,12 @@ async fn walk(
         let tunnel = switch::tunnel(exchange, relay, upstream, answer);
         return Ok(switch::carry(exchange, tunnel).await);
     }
-    let mut plan = respond::plan(exchange, &relay, head, worker, leg.route, answer);
+    if exchange.has_begun_early() && !sse::is_plain_stream(&answer) {
+        let failure = Box::pin(early::refusal(exchange, &mut relay, upstream, answer)).await;
+        exchange.settle(leg.admission.as_deref());
+        return Err(failure.into());
+    }
+    let mut plan = respond::plan(exchange, &relay, head, worker, &leg, answer);
     let carried = respond::carry(exchange, &mut relay, &mut upstream, &mut plan).await;
     let after = respond::end(exchange, &relay, worker, &leg.forward.key, upstream, &plan, carried);
     exchange.settle(leg.admission.as_deref());

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 
 use super::choose::Here;
+use super::early;
 use super::exchange::{After, Exchange, Left};
 use crate::accept::Client;
 use crate::drain::Phase;
@@ -15,7 +16,7 @@ use crate::h1::{Framing, RequestHead, Version, encode};
 use crate::record::Record;
 
 /// How long a client may take to accept an answer that fits into one packet.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Says that the proxy is alive, or tells a browser what a page may send.
 pub(super) async fn here(exchange: &mut Exchange, client: &mut Client, head: &RequestHead, asked: Here) -> After {
@@ -33,6 +34,9 @@ pub(super) async fn here(exchange: &mut Exchange, client: &mut Client, head: &Re
 /// Says what went wrong.
 pub(super) async fn error(exchange: &mut Exchange, client: &mut Client, head: &RequestHead, error: &Error) -> After {
     exchange.tell(head, || None);
+    if exchange.has_begun_early() {
+        return Box::pin(early::fail(exchange, client, head, error)).await;
+    }
     exchange.record.failed(error);
     exchange.record.answered(error.kind().status());
     let cors = exchange.cors.take();
@@ -98,7 +102,7 @@ async fn write(
 }
 
 /// Takes the request's body out of the way, if all of it is there. To wait for the rest is not worth it.
-fn skip_body(exchange: &Exchange, client: &mut Client, head: &RequestHead) -> bool {
+pub(super) fn skip_body(exchange: &Exchange, client: &mut Client, head: &RequestHead) -> bool {
     match (exchange.request_left, head.framing) {
         (Left::Nothing, _) => true,
         (Left::Body, Framing::Length(length)) => match usize::try_from(length) {
@@ -126,9 +130,7 @@ impl<'a> Reply<'a> {
     fn encode(&self, connection: Option<&str>, to_head: bool) -> Vec<u8> {
         let mut out = Vec::with_capacity(512);
         encode::status_line(self.status, reason(self.status).as_bytes(), &mut out);
-        if let Ok(date) = DateTimePrinter::new().timestamp_to_rfc9110_string(&Timestamp::now()) {
-            encode::field("Date", date.as_bytes(), &mut out);
-        }
+        date(&mut out);
         if self.status != 204 {
             encode::field("Content-Type", b"application/json", &mut out);
             encode::field("Content-Length", self.body.len().to_string().as_bytes(), &mut out);
@@ -151,6 +153,13 @@ impl<'a> Reply<'a> {
             out.extend_from_slice(self.body.as_bytes());
         }
         out
+    }
+}
+
+/// When an answer of our own was made.
+pub(super) fn date(out: &mut Vec<u8>) {
+    if let Ok(date) = DateTimePrinter::new().timestamp_to_rfc9110_string(&Timestamp::now()) {
+        encode::field("Date", date.as_bytes(), out);
     }
 }
 

@@ -6,13 +6,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Worker;
+use super::again::Leg;
 use super::exchange::{After, Exchange};
-use crate::config::Route;
 use crate::drain::Phase;
 use crate::ending::End;
 use crate::h1::{Body, Framing, RequestHead, ResponseHead, Trailers, Version};
 use crate::headers::{self, Said};
-use crate::relay::{Break, Ends, Flow, Outbox, Relay};
+use crate::relay::{Break, Early, Ends, Flow, Outbox, Relay};
 use crate::sse;
 use crate::stock;
 use crate::upstream::{self, Key};
@@ -36,12 +36,14 @@ pub(super) fn plan(
     relay: &Relay<'_>,
     head: &RequestHead,
     worker: &Worker,
-    route: &Route,
+    leg: &Leg<'_>,
     answer: ResponseHead,
 ) -> Plan {
     exchange.record.answered(answer.status);
     let is_old = head.version == Version::Http10;
-    let is_endless = matches!(answer.framing, Framing::Chunked | Framing::UntilClose);
+    let begun = exchange.early.as_ref().and_then(|promise| promise.begun());
+    // A head of ours that has gone out has told no length.
+    let is_endless = begun.is_some() || matches!(answer.framing, Framing::Chunked | Framing::UntilClose);
     // To a client that knows no chunks, the end of the connection is the end of the body.
     let ends_with_connection = is_old && is_endless;
     // A refusal that comes before the request is whole should also end the sending (RFC 9112 section 9.6).
@@ -53,25 +55,31 @@ pub(super) fn plan(
         (true, true) => Some("keep-alive"),
         (true, false) | (false, true) => None,
     };
-    let mut out = stock::take_bytes();
-    headers::write_answer(
-        &answer,
-        Said { chunked: is_endless && !is_old, connection, protocol: None, cors: exchange.cors.as_deref() },
-        &mut out,
-    );
-    if let Some(course) = &exchange.course {
-        course.sign(&mut out);
-    }
+    let out = match begun {
+        Some(begun) => begun.take_unwritten(),
+        None => {
+            let mut out = stock::take_bytes();
+            let cors = exchange.cors.as_deref();
+            let said = Said { chunked: is_endless && !is_old, connection, protocol: None, cors };
+            headers::write_answer(&answer, said, &mut out);
+            if let Some(course) = &exchange.course {
+                course.sign(&mut out);
+            }
+            out
+        }
+    };
     let body = if is_old { Body::without_chunks(answer.framing) } else { answer.body(Trailers::Pass) };
     // A body without a known end goes out in chunks of our own.
-    let makes_chunks = answer.framing == Framing::UntilClose && !is_old;
-    if route.usage.is_none() {
+    let makes_chunks = is_endless && answer.framing != Framing::Chunked && !is_old;
+    let every = leg.route.sse_keepalive.or(begun.map(Early::every));
+    if leg.route.usage.is_none() {
         exchange.meter = None;
     }
     let tap = exchange.meter.as_mut().and_then(|meter| meter.on_answer(&answer, &body));
     // A length that has been told leaves no room.
-    let comments = route.sse_keepalive.filter(|_| is_endless && sse::is_plain_stream(&answer));
-    let mut flow = Flow::new(Outbox::new(out), body).making_chunks(makes_chunks).with_comments(comments);
+    let signs = every.filter(|_| is_endless && sse::is_plain_stream(&answer));
+    let signs = signs.map(|every| (every, leg.forward.sign));
+    let mut flow = Flow::new(Outbox::new(out), body).making_chunks(makes_chunks).with_signs(signs);
     if let Some(tap) = tap {
         flow.tap(tap);
     }

@@ -21,7 +21,7 @@ pub(super) fn attempted<T>(
     let now = Instant::now();
     let told = match answered {
         Ok(_) => several.picks.reached(turn, now),
-        Err(Failure::ClientGone) => None,
+        Err(Failure::NobodyToTell(_)) => None,
         Err(Failure::Answer(error)) => match error.kind().was_connected() {
             Some(true) => several.picks.reached(turn, now),
             Some(false) => several.picks.not_reached(turn, now),

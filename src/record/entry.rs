@@ -38,6 +38,8 @@ pub struct Entry {
     pub status: Option<u16>,
     /// The code of an answer of our own.
     pub code: Option<&'static str>,
+    /// The status with which the upstream answered, if the client could not be sent it.
+    pub upstream_status: Option<u16>,
     /// Where it went: `scheme://host:port`.
     pub upstream: Option<Arc<str>>,
     /// The upstream proxy on the way there, masked.
@@ -77,6 +79,7 @@ impl Entry {
             fallback: None,
             status: None,
             code: None,
+            upstream_status: None,
             upstream: None,
             proxy: None,
             key_index: None,

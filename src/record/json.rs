@@ -23,6 +23,9 @@ struct Object<'a> {
     path: Option<String>,
     status: Option<u16>,
     code: Option<&'a str>,
+    /// Only where the client could not be sent it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream_status: Option<u16>,
     upstream: Option<&'a str>,
     proxy: Option<&'a str>,
     /// Only where one of several keys was picked.
@@ -61,6 +64,7 @@ pub(super) fn ended(entry: &Entry, out: &mut String) {
         path: entry.target.as_deref().map(|target| shown(&secret::mask_target(target)).to_string()),
         status: entry.status,
         code: entry.code,
+        upstream_status: entry.upstream_status,
         upstream: entry.upstream.as_deref(),
         proxy: entry.proxy.as_deref(),
         key_index: entry.key_index,

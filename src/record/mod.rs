@@ -153,11 +153,21 @@ impl Record {
         }
     }
 
+    /// Notes the status that the client was sent before there was an answer, if nothing has come of that.
+    pub fn begun(&mut self, status: u16) {
+        if let Some(open) = &mut self.open {
+            open.entry.status.get_or_insert(status);
+        }
+    }
+
     /// Notes why the proxy answers by itself.
     pub fn failed(&mut self, error: &Error) {
         let Some(open) = &mut self.open else { return };
         open.entry.code = Some(error.kind().code());
         open.entry.end = Some(error.kind().into());
+        if let Kind::UpstreamStatus(status) = error.kind() {
+            open.entry.upstream_status = Some(status);
+        }
         if open.style.format == Format::Pretty && error.kind() != Kind::RouteNotFound {
             let detail = error.log_detail().map(Into::into);
             let (kind, step) = (error.kind(), error.step());

@@ -90,7 +90,10 @@ impl<'a> Relay<'a> {
             // Nobody reads the request meanwhile, so this is the only look at the client.
             self.read_ahead(cx)?;
             let waits = [Limit::Connect, Limit::Total].map(Overdue::Upstream);
-            let look_again = (!self.reads_ahead()).then(|| Instant::now() + UNREAD_CLIENT_CHECK);
+            let mut look_again = (!self.reads_ahead()).then(|| Instant::now() + UNREAD_CLIENT_CHECK);
+            if self.early.is_some() {
+                look_again = self.speak_early(cx, &mut Now::default(), true, look_again)?;
+            }
             overdue::poll(self.deadline, cx, &[(connect_at, waits[0]), (total_at, waits[1])], look_again)
         })
         .await

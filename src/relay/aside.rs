@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::pulse::Pulse;
-use super::tap::Tap;
+use super::tap::{Both, Tap};
 
 /// Who is shown what passes.
 #[derive(Default)]
@@ -15,6 +15,14 @@ pub(super) struct Aside {
 }
 
 impl Aside {
+    /// Lets somebody read along, beside whoever does already.
+    pub(super) fn tap(&mut self, tap: Rc<dyn Tap>) {
+        self.tap = Some(match self.tap.take() {
+            Some(other) => Rc::new(Both(other, tap)),
+            None => tap,
+        });
+    }
+
     /// Is shown what of the body has passed next.
     pub(super) fn see(&mut self, passed: &[u8]) {
         if let Some(tap) = &self.tap {

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::aside::Aside;
 use super::outbox::Outbox;
-use super::pulse::Pulse;
+use super::pulse::{Pulse, Sign};
 use super::tap::Tap;
 use crate::deadline::Now;
 use crate::h1::{Body, Step, Violation, encode};
@@ -122,16 +122,16 @@ impl Flow {
         (self.collects, self.keeps_written) = (most, true);
     }
 
-    /// Lets somebody read along.
+    /// Lets somebody read along, beside whoever does already.
     pub fn tap(&mut self, tap: Rc<dyn Tap>) {
-        self.aside.get_or_insert_default().tap = Some(tap);
+        self.aside.get_or_insert_default().tap(tap);
     }
 
-    /// Lets a comment of ours go out whenever these events have been silent for so long.
+    /// Lets a sign of ours go out whenever these events have been silent for so long.
     #[must_use]
-    pub fn with_comments(mut self, every: Option<Duration>) -> Self {
-        if let Some(every) = every {
-            let pulse = Pulse::new(every, &self.body, self.makes_chunks);
+    pub fn with_signs(mut self, every: Option<(Duration, Sign)>) -> Self {
+        if let Some((every, sign)) = every {
+            let pulse = Pulse::new(every, sign, &self.body, self.makes_chunks);
             self.aside.get_or_insert_default().pulse = Some(pulse);
         }
         self
@@ -200,7 +200,7 @@ impl Flow {
             }
             match self.step(source)? {
                 Step::Pass(_) | Step::Skip(_) => {}
-                Step::Done => self.ended = true,
+                Step::Done => self.end(),
                 Step::Starved => {
                     // What a TLS session still holds goes out while we wait; that it waits too holds up nothing.
                     let _ = sink.poll_flush(cx).map_err(Broken::Sink)?;
@@ -215,7 +215,7 @@ impl Flow {
                         return Poll::Pending;
                     };
                     match filled {
-                        Ok(0) if self.body.may_end_here() => self.end_with_source(),
+                        Ok(0) if self.body.may_end_here() => self.end(),
                         Ok(0) => return Poll::Ready(Err(Broken::Source(io::ErrorKind::UnexpectedEof.into()))),
                         Ok(length) => {
                             self.came(length);
@@ -420,7 +420,8 @@ impl Flow {
         Ok(true)
     }
 
-    fn end_with_source(&mut self) {
+    /// The body is over. Chunks of ours have an end of ours.
+    fn end(&mut self) {
         if self.makes_chunks {
             self.out.make(|out| out.extend_from_slice(encode::LAST_CHUNK));
         }

@@ -9,6 +9,7 @@ mod again;
 mod answers;
 mod aside;
 mod breaks;
+mod early;
 mod flow;
 mod limits;
 mod outbox;
@@ -28,9 +29,11 @@ use tokio::task::coop;
 use tokio::time::Instant;
 
 pub use breaks::{BadAnswer, Break};
+pub use early::{Early, Opening};
 pub use flow::{Broken, Flow, Side};
 pub use limits::{ClientLimits, Kept, Timeouts};
 pub use outbox::Outbox;
+pub use pulse::Sign;
 pub use rest::Drain;
 pub use tap::Tap;
 pub use tunnel::Tunnel;
@@ -77,6 +80,8 @@ pub struct Relay<'a> {
     /// Interim answers on their way to the client.
     interim: Outbox,
     passes_interim: bool,
+    /// Says something while the upstream does not.
+    early: Option<Rc<Early>>,
     upgrade: Option<Upgrade>,
     to_head: bool,
     timeouts: &'a Timeouts,
@@ -122,6 +127,7 @@ impl<'a> Relay<'a> {
             answer_begun: false,
             interim: Outbox::default(),
             passes_interim: nature.understands_interim,
+            early: None,
             upgrade: None,
             to_head: nature.to_head,
             timeouts: &Timeouts::NONE,
@@ -190,7 +196,11 @@ impl<'a> Relay<'a> {
                 _ => None,
             };
             let forget_at = if kept == Kept::Shortly && !self.may_repeat { self.forget_request(now) } else { None };
-            self.poll_overdue(cx, now, (answer_wait, Overdue::Upstream(Limit::FirstByte)), forget_at)
+            let look_again = match &self.early {
+                None => forget_at,
+                Some(_) => self.speak_early(cx, now, false, forget_at)?,
+            };
+            self.poll_overdue(cx, now, (answer_wait, Overdue::Upstream(Limit::FirstByte)), look_again)
         })
         .await;
         match head {

@@ -74,6 +74,13 @@ impl Outbox {
         Poll::Ready(Ok(()))
     }
 
+    /// Gives up what waits, to somebody else who writes it.
+    pub(super) fn take_unwritten(&mut self) -> Vec<u8> {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        drop(bytes.drain(..std::mem::take(&mut self.written)));
+        bytes
+    }
+
     pub(super) fn rewind(&mut self) {
         self.written = 0;
     }

@@ -11,13 +11,19 @@ use tokio::time::Instant;
 use crate::h1::{Body, Content};
 use crate::sse::Scanner;
 
-const COMMENT: &[u8] = b": keep-alive\n\n";
-/// The same as a chunk of a chunked body.
-const CHUNK: &[u8] = b"e\r\n: keep-alive\n\n\r\n";
+/// What is said in a silence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// A comment.
+    Comment,
+    /// An empty line, which ends an event that has not begun. Some readers know no comments.
+    EmptyLine,
+}
 
 /// Where the next comment may stand, and when it is due.
 pub(super) struct Pulse {
     every: Duration,
+    sign: Sign,
     scanner: Scanner,
     chunks: Chunks,
     last: Option<Instant>,
@@ -34,15 +40,27 @@ enum Chunks {
     Passed(Content),
 }
 
+impl Sign {
+    /// The bytes of it, as a chunk of a chunked body or as they are.
+    pub(super) fn bytes(self, as_chunk: bool) -> &'static [u8] {
+        match (self, as_chunk) {
+            (Self::Comment, false) => b": keep-alive\n\n",
+            (Self::Comment, true) => b"e\r\n: keep-alive\n\n\r\n",
+            (Self::EmptyLine, false) => b"\n",
+            (Self::EmptyLine, true) => b"1\r\n\n\r\n",
+        }
+    }
+}
+
 impl Pulse {
-    /// A comment whenever a body has been silent for so long, or so long after the last comment.
-    pub(super) fn new(every: Duration, body: &Body, makes_chunks: bool) -> Self {
+    /// A sign whenever a body has been silent for so long, or so long after the last one.
+    pub(super) fn new(every: Duration, sign: Sign, body: &Body, makes_chunks: bool) -> Self {
         let chunks = match makes_chunks {
             true => Chunks::Made,
             false if body.passes_chunks() => Chunks::Passed(Content::default()),
             false => Chunks::No,
         };
-        Self { every, scanner: Scanner::default(), chunks, last: None, silent_since: None }
+        Self { every, sign, scanner: Scanner::default(), chunks, last: None, silent_since: None }
     }
 
     /// Is shown what of the body has passed next.
@@ -73,7 +91,7 @@ impl Pulse {
     pub(super) fn comment(&mut self, silent_since: Instant, now: Instant) -> Option<&'static [u8]> {
         self.due_at(silent_since).filter(|at| *at <= now)?;
         self.last = Some(now);
-        Some(if matches!(self.chunks, Chunks::No) { COMMENT } else { CHUNK })
+        Some(self.sign.bytes(!matches!(self.chunks, Chunks::No)))
     }
 
     /// The rest of a comment has to wait. Until it is written, nobody knows whether the source, silent since then, still
@@ -91,12 +109,12 @@ impl Pulse {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::h1::{Framing, Trailers};
+    use crate::h1::{Framing, Trailers, encode};
 
     const EVERY: Duration = Duration::from_secs(15);
 
     fn pulse(framing: Framing, makes_chunks: bool) -> Pulse {
-        Pulse::new(EVERY, &Body::new(framing, Trailers::Pass), makes_chunks)
+        Pulse::new(EVERY, Sign::Comment, &Body::new(framing, Trailers::Pass), makes_chunks)
     }
 
     #[test]
@@ -125,17 +143,18 @@ mod tests {
     #[test]
     fn it_is_made_a_chunk_where_there_are_chunks() {
         let start = Instant::now();
-        for (framing, makes_chunks, comment) in [
-            (Framing::Chunked, false, CHUNK),
-            (Framing::UntilClose, true, CHUNK),
-            (Framing::UntilClose, false, COMMENT),
-        ] {
+        for (framing, makes_chunks, is_chunk) in
+            [(Framing::Chunked, false, true), (Framing::UntilClose, true, true), (Framing::UntilClose, false, false)]
+        {
             let mut pulse = pulse(framing, makes_chunks);
             assert_eq!(pulse.comment(start, start), None);
-            assert_eq!(pulse.comment(start, start + EVERY), Some(comment));
+            assert_eq!(pulse.comment(start, start + EVERY), Some(Sign::Comment.bytes(is_chunk)));
         }
-        assert_eq!(CHUNK, [b"e\r\n", COMMENT, b"\r\n"].concat());
-        assert_eq!(COMMENT.len(), 0xe);
+        for sign in [Sign::Comment, Sign::EmptyLine] {
+            let mut chunk = Vec::new();
+            encode::chunk(sign.bytes(false), &mut chunk);
+            assert_eq!(sign.bytes(true), chunk);
+        }
     }
 
     #[test]

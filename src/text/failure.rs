@@ -66,6 +66,12 @@ impl Failure {
             Kind::UpstreamProxyReset => f.write_str("the upstream proxy closed the connection before it had made one"),
             Kind::UpstreamReset => f.write_str("the upstream closed the connection before it answered"),
             Kind::UpstreamBadAnswer => f.write_str("the upstream's answer is not valid"),
+            Kind::UpstreamStatus(status) => {
+                write!(f, "the upstream answered with status {status} to a client that had been told 200")
+            }
+            Kind::UpstreamNoStream => {
+                f.write_str("the upstream answered with no plain event stream to a client that was promised one")
+            }
             Kind::UpstreamTimeout(limit) => write!(f, "the upstream took longer than timeouts.{}", limit.name()),
             Kind::Internal => f.write_str("a bug in the proxy"),
         }
@@ -104,6 +110,8 @@ impl Failure {
             Kind::UpstreamProxyReset => f.write_str("转发代理在建立连接之前关闭了连接"),
             Kind::UpstreamReset => f.write_str("上游在应答之前关闭了连接"),
             Kind::UpstreamBadAnswer => f.write_str("上游的应答无效"),
+            Kind::UpstreamStatus(status) => write!(f, "已向客户端发送 200 之后，上游的响应状态为 {status}"),
+            Kind::UpstreamNoStream => f.write_str("已向客户端开始事件流之后，上游的响应不是未压缩的事件流"),
             Kind::UpstreamTimeout(limit) => write!(f, "上游超时: {}", limit_in_chinese(limit)),
             Kind::Internal => f.write_str("代理内部错误"),
         }

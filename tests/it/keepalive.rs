@@ -10,9 +10,9 @@ use crate::support::{Client, Proxy, Script, Upstream, aqueduct, python, write_pr
 
 const GET: &str = "GET /a HTTP/1.1\r\nHost: p\r\n\r\n";
 const WITNESS: &str = "GET /a/witness HTTP/1.1\r\nHost: p\r\n\r\n";
-const EVENTS: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n";
-const CHUNKED: &str = "Transfer-Encoding: chunked\r\n\r\n";
-const COMMENT: &str = ": keep-alive\n\n";
+pub(crate) const EVENTS: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n";
+pub(crate) const CHUNKED: &str = "Transfer-Encoding: chunked\r\n\r\n";
+pub(crate) const COMMENT: &str = ": keep-alive\n\n";
 
 fn proxy(upstream: &Upstream, route: &Value) -> Proxy {
     let mut config =
@@ -25,7 +25,7 @@ fn proxy(upstream: &Upstream, route: &Value) -> Proxy {
 
 /// An upstream that sends one piece after the other, each when it is told to, and closes the connection behind the last.
 /// To witnesses it sends one event, and is silent.
-fn stepwise(pieces: &[String]) -> (Upstream, Sender<()>) {
+pub(crate) fn stepwise(pieces: &[String]) -> (Upstream, Sender<()>) {
     let (pieces, (go, wait)) = (pieces.to_vec(), channel());
     let wait: Mutex<Receiver<()>> = Mutex::new(wait);
     let upstream = Upstream::playing(move |script: &mut Script| {
@@ -45,12 +45,12 @@ fn stepwise(pieces: &[String]) -> (Upstream, Sender<()>) {
     (upstream, go)
 }
 
-fn chunk(content: &str) -> String {
+pub(crate) fn chunk(content: &str) -> String {
     format!("{:x}\r\n{content}\r\n", content.len())
 }
 
 /// What chunks hold, all of them and the last.
-fn content(mut chunks: &str) -> String {
+pub(crate) fn content(mut chunks: &str) -> String {
     let mut content = String::new();
     loop {
         let (size, rest) = chunks.split_once("\r\n").expect("a size");
@@ -71,7 +71,7 @@ fn some(client: &mut Client) -> Vec<u8> {
 }
 
 /// Reads on until so many comments are there.
-fn comments(client: &mut Client, count: usize) -> String {
+pub(crate) fn comments(client: &mut Client, count: usize) -> String {
     let mut seen = String::new();
     while seen.matches(COMMENT).count() < count {
         seen.push_str(&String::from_utf8(some(client)).expect("text"));

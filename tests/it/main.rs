@@ -12,6 +12,7 @@ mod corpus;
 mod cors;
 mod documents;
 mod doors;
+mod early;
 mod ending;
 mod errors;
 mod faults;

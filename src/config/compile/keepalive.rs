@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::Compiler;
+use crate::config::listed::HeaderValue;
+use crate::config::raw::Route;
 use crate::config::scalar::Time;
 use crate::jsonc::Path;
 use crate::relay::Timeouts;
@@ -21,5 +23,26 @@ impl Compiler<'_> {
             self.warn(path, KeepAliveProblem::TooLate.into());
         }
         Some(every)
+    }
+
+    /// Whether a stream of events begins before its upstream has answered.
+    pub(super) fn begins_early(&mut self, raw: &Route, is_kept_alive: bool, path: &Path) -> bool {
+        if !raw.sse_keepalive_before_head {
+            return false;
+        }
+        if !is_kept_alive {
+            self.error(&path.key("sse_keepalive_before_head"), KeepAliveProblem::BeforeHeadWithout.into());
+        }
+        let is_plain = |value: &HeaderValue| match value {
+            HeaderValue::Absent => true,
+            HeaderValue::One(value) => value.expose().trim_ascii().eq_ignore_ascii_case(b"identity"),
+            HeaderValue::Several(_) => false,
+        };
+        for (name, value) in &raw.custom_headers {
+            if name.trim().eq_ignore_ascii_case("accept-encoding") && !is_plain(value) {
+                self.warn(&path.key("custom_headers").key(name), KeepAliveProblem::Coded.into());
+            }
+        }
+        true
     }
 }

@@ -187,6 +187,7 @@ impl Compiler<'_> {
         let (target, userinfo) = self.target(key, &raw, &way_out, inherited.tls, path);
         let timeouts = timeouts(&inherited.timeouts, &raw.timeouts);
         let sse_keepalive = self.sse_keepalive(raw.sse_keepalive, &timeouts, &path.key("sse_keepalive"));
+        let begins_early = self.begins_early(&raw, sse_keepalive.is_some(), path);
         let mut headers = self.custom_headers(raw.custom_headers, force, &path.key("custom_headers"));
         if let Some(userinfo) = userinfo {
             // What stands in the URL has always won.
@@ -230,6 +231,7 @@ impl Compiler<'_> {
             retry,
             fallback,
             sse_keepalive,
+            begins_early,
             takes_upgrades,
         }
     }

@@ -355,6 +355,12 @@ pub struct Route {
     /// 事件流 (`text/event-stream`) 静默多久后向客户端发送一条注释 `: keep-alive`，此后每隔同样的时间再发送一次，以免途中的设备认为连接已断开。
     /// 对上游的时限不受影响。0 表示不发送。
     pub sse_keepalive: Time,
+    /// Whether that holds before the answer begins, too: a client that asks for a stream gets status 200 and a comment when the
+    /// upstream has not answered for so long. A failure after that becomes an event. Needs `sse_keepalive`.
+    ///
+    /// 响应开始之前是否也发送: 上游这么久没有响应时，要求流式响应的客户端会先收到状态 200 和一条注释，此后的失败以事件告知。
+    /// 需要同时设置 `sse_keepalive`。
+    pub sse_keepalive_before_head: bool,
     /// Whether clients may switch to another protocol, such as WebSocket. `false`: their `Upgrade` is removed, and the
     /// request goes on as an ordinary one. `null`: yes with a `target_url`, no on a universal route.
     ///
@@ -434,6 +440,7 @@ impl Default for Route {
             on_client_gone: None,
             drain_timeout: None,
             sse_keepalive: Time(Duration::ZERO),
+            sse_keepalive_before_head: false,
             upgrade: None,
         }
     }

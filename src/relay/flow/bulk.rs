@@ -50,7 +50,7 @@ impl Flow {
             if !self.body.may_end_here() {
                 return Poll::Ready(Err(Broken::Source(io::ErrorKind::UnexpectedEof.into())));
             }
-            self.end_with_source();
+            self.end();
         } else {
             self.came(length);
             self.body.pass_unseen(length as u64);
