@@ -65,7 +65,9 @@ pub struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(id: Id, peer: Peer, began: Instant) -> Self {
+    /// What is known of an exchange that has just begun.
+    #[must_use]
+    pub fn new(id: Id, peer: Peer, began: Instant) -> Self {
         Self {
             id,
             began_at: Timestamp::now(),

@@ -53,7 +53,14 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-pub(super) fn ended(entry: &Entry, out: &mut String) {
+impl Entry {
+    /// Adds the line for programs that says all that is known of an exchange at its end.
+    pub fn write_json(&self, out: &mut String) {
+        write(self, out);
+    }
+}
+
+fn write(entry: &Entry, out: &mut String) {
     let object = Object {
         ts: format!("{:.3}", entry.began_at),
         id: entry.id.to_string(),
@@ -107,7 +114,7 @@ mod tests {
         entry.duration = Duration::from_micros(1_234_567);
         entry.end = Some(End::Done);
         let mut out = String::new();
-        ended(&entry, &mut out);
+        entry.write_json(&mut out);
         let object: serde_json::Value = serde_json::from_str(&out).expect("JSON");
         assert_eq!(object["peer"], "unix:");
         assert_eq!(object["path"], "/openai/v1?key=***");

@@ -8,7 +8,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::json;
 use super::line::Line;
 use super::pretty::{self, Why};
 use super::seldom::Seldom;
@@ -188,7 +187,7 @@ impl Writer {
             Line::Spent { spending, route, id, took, lang } => {
                 pretty::spent(&spending, route.as_deref(), took, id, lang, &mut self.out.text);
             }
-            Line::Ended { entry } => json::ended(&entry, &mut self.out.text),
+            Line::Ended { entry } => entry.write_json(&mut self.out.text),
             Line::Unmet { peer, why, lang } => {
                 if let Some(others) = self.unmet.turn(Instant::now()) {
                     let say = Say::Unmet { peer: &peer, why: &why.in_lang(lang), others };
