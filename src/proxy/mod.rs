@@ -309,3 +309,17 @@ async fn turn_streams_away(client: Client, worker: Rc<Worker>) {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_weighs_little_in_the_task_that_serves_it() {
+        fn size<A, B, C, D, F>(_: fn(A, B, C, D) -> F) -> usize {
+            size_of::<F>()
+        }
+        // Every silent stream weighs as much. See docs/design.md for what makes it grow.
+        assert!(size(serve) <= 2048, "{} bytes", size(serve));
+    }
+}
