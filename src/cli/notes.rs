@@ -41,7 +41,7 @@ pub(super) fn of_route(route: &Route, snapshot: &Snapshot) -> Vec<String> {
         note(&RouteNote::Usage { drains: route.drain.is_some() });
     }
     if let Some(every) = route.sse_keepalive {
-        note(&RouteNote::KeepAlive(every.as_secs_f64()));
+        note(&RouteNote::KeepAlive { seconds: every.as_secs_f64(), begins_early: route.begins_early });
     }
     notes
 }

@@ -26,8 +26,13 @@ pub enum RouteNote<'a> {
         /// Whether to their end though their client leaves.
         drains: bool,
     },
-    /// Streams that are silent for so many seconds get comments.
-    KeepAlive(f64),
+    /// Streams that are silent for so long get comments.
+    KeepAlive {
+        /// How long, in seconds.
+        seconds: f64,
+        /// Whether a stream also begins after that time by itself.
+        begins_early: bool,
+    },
 }
 
 /// The head of a list of routes with what is configured on each.
@@ -61,7 +66,10 @@ impl RouteNote<'_> {
             Self::Limits(allowed) => write!(f, "limits: {}", allowed.in_lang(Lang::En)),
             Self::Usage { drains: false } => f.write_str("usage"),
             Self::Usage { drains: true } => f.write_str("usage, also of answers whose client leaves"),
-            Self::KeepAlive(seconds) => write!(f, "SSE keep-alive: {seconds} s"),
+            Self::KeepAlive { seconds, begins_early: false } => write!(f, "SSE keep-alive: {seconds} s"),
+            Self::KeepAlive { seconds, begins_early: true } => {
+                write!(f, "SSE keep-alive: {seconds} s, also before the head of an answer")
+            }
         }
     }
 
@@ -74,7 +82,8 @@ impl RouteNote<'_> {
             Self::Limits(allowed) => write!(f, "限制: {}", allowed.in_lang(Lang::Zh)),
             Self::Usage { drains: false } => f.write_str("读取用量"),
             Self::Usage { drains: true } => f.write_str("读取用量，客户端离开后仍读完"),
-            Self::KeepAlive(seconds) => write!(f, "SSE 保活: {seconds} 秒"),
+            Self::KeepAlive { seconds, begins_early: false } => write!(f, "SSE 保活: {seconds} 秒"),
+            Self::KeepAlive { seconds, begins_early: true } => write!(f, "SSE 保活: {seconds} 秒，响应头到达之前也发"),
         }
     }
 }

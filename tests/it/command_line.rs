@@ -236,6 +236,7 @@ fn check_and_the_banner_tell_what_is_configured_on_each_route() {
             "many": {
                 "target_url": ["http://h", "http://i"], "retry": {"attempts": 3}, "fallback": ["plain", "keys"],
                 "limits": {"requests_per_minute": 60}, "usage": true, "on_client_gone": "drain", "sse_keepalive": "1500ms",
+                "sse_keepalive_before_head": true,
             },
             "once": {"target_url": "http://h", "retry": {"attempts": 1}, "fallback": ["plain"]},
         },
@@ -248,7 +249,7 @@ fn check_and_the_banner_tell_what_is_configured_on_each_route() {
         String::from_utf8(output.stdout).expect("text")
     };
     let notes = "2 targets; up to 3 attempts; fallback: plain, keys; limits: 60 requests a minute; \
-                 usage, also of answers whose client leaves; SSE keep-alive: 1.5 s";
+                 usage, also of answers whose client leaves; SSE keep-alive: 1.5 s, also before the head of an answer";
     let routes =
         format!("\n[Routes]\n  keys: 2 keys [least_used]\n  many: {notes}\n  once: fallback: plain\n\n[Limits]\n");
     let checked = said("en", "check");
@@ -268,7 +269,11 @@ fn check_and_the_banner_tell_what_is_configured_on_each_route() {
         ),
         "{checked}"
     );
-    assert!(checked.contains("限制: 每分钟 60 个请求；读取用量，客户端离开后仍读完；SSE 保活: 1.5 秒\n"), "{checked}");
+    assert!(
+        checked
+            .contains("限制: 每分钟 60 个请求；读取用量，客户端离开后仍读完；SSE 保活: 1.5 秒，响应头到达之前也发\n"),
+        "{checked}"
+    );
     assert!(!(checked + &listed).contains("s3cret"));
     // Where nothing of it is configured, nothing is said.
     write_private(&directory.path().join("config.json"), r#"{"routes": {"a": {"target_url": "http://h"}}}"#);
