@@ -17,8 +17,24 @@ const VALUE: &[u8] = b"true";
 /// The last segment of Gemini's paths ends so.
 const GEMINI: &[u8] = b"streamGenerateContent";
 
+/// Where a request asks for a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asks {
+    /// In its head.
+    InHead,
+    /// In its body, if at all.
+    PerhapsInBody,
+}
+
+impl Asks {
+    /// As far as the head says.
+    pub(super) fn of(head: &RequestHead) -> Option<Self> {
+        if in_head(head) { Some(Self::InHead) } else { may_be_in_body(head).then_some(Self::PerhapsInBody) }
+    }
+}
+
 /// Whether the head asks for a stream.
-pub(super) fn in_head(head: &RequestHead) -> bool {
+fn in_head(head: &RequestHead) -> bool {
     let ranges = head.fields.values(b"accept").flat_map(list);
     let is_accepted = |range: &[u8]| is_media_type(range, sse::MEDIA_TYPE) && !has_no_weight(range);
     let alt = alt(head.raw_target());
@@ -26,7 +42,7 @@ pub(super) fn in_head(head: &RequestHead) -> bool {
 }
 
 /// Whether the body may ask for one: it is, or may be, JSON as it is.
-pub(super) fn may_be_in_body(head: &RequestHead) -> bool {
+fn may_be_in_body(head: &RequestHead) -> bool {
     let has_body = !matches!(head.framing, Framing::None | Framing::Length(0));
     let is_json = |value: &[u8]| {
         let name = value.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();

@@ -24,6 +24,7 @@ use crate::relay::{Early, Ends, Relay};
 use crate::sse;
 use crate::wire::Wire;
 
+use asks::Asks;
 pub(super) use asks::sign;
 use event::Shape;
 
@@ -46,19 +47,25 @@ pub(super) struct Promise {
 impl Promise {
     /// That of a request on such a route, if it asks for a stream or may still turn out to.
     pub(super) fn of(head: &RequestHead, route: &Route, exchange: &Exchange, worker: &Worker) -> Option<Box<Self>> {
-        let every = route.sse_keepalive.filter(|_| may_begin(head, route))?;
+        let asks = asks(head, route)?;
+        let every = route.sse_keepalive?;
         let ends = if head.version == Version::Http10 { Ends::WithConnection } else { Ends::Itself };
         let (cors, drain) = (exchange.cors.clone(), worker.drain().clone());
         let stays = head.keep_alive;
         let opening = Box::new(move |out: &mut Vec<u8>| open(ends, stays, &drain, cors.as_deref(), out));
         let sign = sign(head.raw_target());
         let early = Rc::new(Early::new(every, sign, ends, exchange.began, opening));
-        let is_asked_for = asks::in_head(head);
-        if is_asked_for {
+        if asks == Asks::InHead {
             early.ask();
         }
         let edits = edits(head, exchange.edits());
-        Some(Box::new(Self { early, shape: Shape::of(head), edits, reads_body: !is_asked_for, said: None }))
+        Some(Box::new(Self {
+            early,
+            shape: Shape::of(head),
+            edits,
+            reads_body: asks == Asks::PerhapsInBody,
+            said: None,
+        }))
     }
 
     /// Lets the relay keep it.
@@ -82,10 +89,13 @@ impl Promise {
 
 /// Whether the answer to this request may begin early on this route, as far as its head says.
 pub(super) fn may_begin(head: &RequestHead, route: &Route) -> bool {
-    route.begins_early
-        && !head.is("HEAD")
-        && head.upgrade.is_none()
-        && (asks::in_head(head) || asks::may_be_in_body(head))
+    asks(head, route).is_some()
+}
+
+/// Where it asks for that, if it may.
+fn asks(head: &RequestHead, route: &Route) -> Option<Asks> {
+    let may_begin = route.begins_early && !head.is("HEAD") && head.upgrade.is_none();
+    if may_begin { Asks::of(head) } else { None }
 }
 
 /// What else does not pass as it came: nothing is put into a coded answer, so that no coding is asked for.

@@ -1,35 +1,19 @@
 //! What is said in a stream that has begun when nothing comes of it: an event in the words of each provider, and an end in
 //! order.
 
-use std::io;
-use std::sync::Mutex;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::Sender;
 
 use serde_json::{Value, json};
 
-use super::{ASKS, a_while, begun, events, proxy, proxy_with};
+use super::{ASKS, a_while, begun, events, proxy, proxy_with, when_told};
 use crate::keepalive::{CHUNKED, COMMENT, EVENTS, chunk, comments};
 use crate::support::http2::{Http2Client, hear, run};
 use crate::support::{Proxy, Script, Upstream, free_port};
 use crate::time_limits::black_hole;
 
-/// An upstream that does this with a request when it is told to.
-fn failing(fail: impl Fn(&mut Script) -> io::Result<()> + Send + Sync + 'static) -> (Upstream, Sender<()>) {
-    let (go, wait) = channel::<()>();
-    let wait = Mutex::new(wait);
-    let upstream = Upstream::playing(move |script: &mut Script| {
-        if script.request()?.is_some_and(|request| request.target() == "/witness") {
-            return script.until_closed();
-        }
-        let _ = wait.lock().expect("not poisoned").recv();
-        fail(script)
-    });
-    (upstream, go)
-}
-
 fn saying(answer: &str) -> (Upstream, Sender<()>) {
     let answer = answer.to_owned();
-    failing(move |script| {
+    when_told(move |script| {
         script.send(&answer)?;
         script.until_closed()
     })
@@ -86,7 +70,7 @@ fn every_failure_becomes_an_event() {
         let (upstream, go) = if answer.contains("500") {
             // It breaks off in what it has to say.
             let answer = answer.to_owned();
-            failing(move |script| script.send(&answer))
+            when_told(move |script| script.send(&answer))
         } else {
             saying(answer)
         };
@@ -97,14 +81,14 @@ fn every_failure_becomes_an_event() {
         let status = if code == "upstream_status" { answer[9..12].parse().expect("a number") } else { Value::Null };
         assert_eq!(line["upstream_status"], status, "{line}");
     }
-    let (upstream, go) = failing(|_| Ok(()));
+    let (upstream, go) = when_told(|_| Ok(()));
     let (error, line) = fails(&proxy(&upstream.url(), &json!({})), Some(&go));
     assert_eq!((&error["code"], &line["end"]), (&json!("upstream_reset"), &json!("upstream_cut")));
 }
 
 #[test]
 fn time_limits_go_on_and_become_events() {
-    let (upstream, _go) = failing(Script::until_closed);
+    let (upstream, _go) = when_told(Script::until_closed);
     for limit in ["first_byte", "total"] {
         let (error, line) = fails(&proxy(&upstream.url(), &json!({"timeouts": {limit: "400ms"}})), None);
         let text = format!("The target server did not answer in time: the '{limit}' limit ran out.");
@@ -154,7 +138,7 @@ fn what_the_upstream_says_of_it_is_passed_on_if_it_comes_in_time_and_is_not_too_
     }
     // Ends with the connection.
     let until_close = format!("HTTP/1.1 429 Slow\r\n\r\n{}", body("slow down"));
-    let (upstream, go) = failing(move |script| script.send(&until_close));
+    let (upstream, go) = when_told(move |script| script.send(&until_close));
     let (error, _) = fails(&proxy(&upstream.url(), &json!({})), Some(&go));
     assert_eq!(error["type"], "own");
     // Too long, coded, and one that never comes to its end.
@@ -212,7 +196,7 @@ fn each_provider_has_words_of_its_own() {
 
 #[test]
 fn who_has_not_sent_all_of_a_request_is_not_waiting_and_hears_what_any_other_would() {
-    let (upstream, _go) = failing(Script::until_closed);
+    let (upstream, _go) = when_told(Script::until_closed);
     let limits = json!({"server": {"limits": {"max_body_size": 40}}});
     let proxy = proxy_with(&upstream.url(), &json!({}), &limits);
     for (rest, status) in [("x\r\n".to_owned(), 400), (chunk(&"x".repeat(60)), 413)] {
@@ -249,7 +233,7 @@ fn an_old_client_sees_that_it_is_over_and_one_of_http_2_too() {
 fn what_breaks_off_after_its_first_event_is_cut_as_ever() {
     let event = chunk("data: 1\n\n");
     for answer in [format!("{EVENTS}{CHUNKED}{event}"), format!("{EVENTS}Content-Length: 18\r\n\r\ndata: 1\n\n")] {
-        let (upstream, go) = failing(move |script| script.send(&answer));
+        let (upstream, go) = when_told(move |script| script.send(&answer));
         let proxy = proxy(&upstream.url(), &json!({}));
         let mut client = proxy.client();
         begun(client.send(ASKS));

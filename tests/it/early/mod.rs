@@ -4,15 +4,15 @@ mod failures;
 mod sdks;
 mod signs;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::Mutex;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 
 use serde_json::{Value, json};
 
 use crate::keepalive::{CHUNKED, COMMENT, EVENTS, chunk, comments, content, stepwise};
 use crate::support::http2::{Http2Client, hear, run};
-use crate::support::{Client, Message, PATIENCE, Proxy, Upstream, aqueduct, eventually, write_private};
+use crate::support::{Client, Message, PATIENCE, Proxy, Script, Upstream, aqueduct, eventually, write_private};
 use crate::time_limits::black_hole;
 
 const ASKS: &str = "GET /a HTTP/1.1\r\nHost: p\r\nAccept: text/event-stream\r\n\r\n";
@@ -36,6 +36,20 @@ fn proxy_with(url: &str, route: &Value, more: &Value) -> Proxy {
     Proxy::start(&config)
 }
 
+/// An upstream that answers a request when it is told to, but a witness never.
+fn when_told(answer: impl Fn(&mut Script) -> io::Result<()> + Send + Sync + 'static) -> (Upstream, Sender<()>) {
+    let (go, wait) = channel::<()>();
+    let wait = Mutex::new(wait);
+    let upstream = Upstream::playing(move |script: &mut Script| {
+        if script.request()?.is_some_and(|request| request.target() == "/witness") {
+            return script.until_closed();
+        }
+        let _ = wait.lock().expect("not poisoned").recv();
+        answer(script)
+    });
+    (upstream, go)
+}
+
 /// So much time passes that whoever is to begin early has begun: the worker has let another client wait for so long.
 fn a_while(proxy: &Proxy) {
     let mut witness = proxy.client();
@@ -48,7 +62,7 @@ fn is_silent(client: &Client) -> bool {
     client.stream().set_nonblocking(true).expect("a socket");
     let peeked = client.stream().peek(&mut [0]);
     client.stream().set_nonblocking(false).expect("a socket");
-    client.unused().is_empty() && peeked.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+    client.unused().is_empty() && peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// Reads the head of a stream that has begun early.
@@ -396,7 +410,7 @@ fn at_the_end_of_the_program_it_finishes_or_is_cut_visibly() {
         assert_eq!(proxy.ended().code(), Some(0));
         match client.until_end() {
             Ok(seen) => assert!(version == "1.1" && !seen.ends_with(b"0\r\n\r\n"), "no end is made up"),
-            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::ConnectionReset),
         }
         eventually("the cut is on record", || proxy.log().len() == 1);
         assert_eq!((&proxy.log()[0]["end"], &proxy.log()[0]["status"]), (&json!("drained"), &json!(200)));

@@ -1,13 +1,12 @@
 //! Which requests ask for a stream, and what becomes of them on the way.
 
-use std::sync::Mutex;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::Sender;
 
 use serde_json::json;
 
-use super::{ASKS, a_while, begun, events, is_silent, proxy};
+use super::{ASKS, a_while, begun, events, is_silent, proxy, when_told};
 use crate::keepalive::{CHUNKED, EVENTS, chunk, stepwise};
-use crate::support::{Proxy, Script, Upstream};
+use crate::support::{Proxy, Upstream};
 
 const ANSWER: &str = "HTTP/1.1 200 OK\r\nX-Own: 1\r\nContent-Length: 2\r\n\r\nok";
 
@@ -29,18 +28,9 @@ fn begins(pieces: &[String]) -> bool {
     !is_own
 }
 
-/// An upstream that reads a request and answers when it is told to, but a witness never.
+/// An upstream that answers when it is told to.
 fn waiting() -> (Upstream, Sender<()>) {
-    let (go, wait) = channel::<()>();
-    let wait = Mutex::new(wait);
-    let upstream = Upstream::playing(move |script: &mut Script| {
-        if script.request()?.is_some_and(|request| request.target() == "/witness") {
-            return script.until_closed();
-        }
-        let _ = wait.lock().expect("not poisoned").recv();
-        script.send(ANSWER)
-    });
-    (upstream, go)
+    when_told(|script| script.send(ANSWER))
 }
 
 fn post(fields: &str, body: &str) -> String {
